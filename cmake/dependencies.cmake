@@ -1,0 +1,15 @@
+# Every third-party package, in one place. Debian 12 versions: fmt 9.1, nlohmann-json 3.11.2, SQLite 3.40.1, CLI11 2.1.2,
+# doctest 2.4.9, simdjson 3.0, cpp-httplib 0.11.4, Boost 1.74, OpenSSL 3.0.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(SQLite3 3.38 REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(OpenSSL REQUIRED)
+# Debian builds cpp-httplib as a shared library (with TLS) and ships no CMake package for it.
+find_library(HTTPLIB_LIBRARY cpp-httplib REQUIRED)
+find_package(simdjson REQUIRED)
+find_package(Boost 1.74 REQUIRED COMPONENTS filesystem)
+if(GAUNTLET_TESTS)
+  find_package(doctest REQUIRED)
+endif()

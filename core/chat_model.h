@@ -1,0 +1,104 @@
+#pragma once
+
+// The one interface between the agent side and anything that produces assistant messages: the engine in process, a remote
+// endpoint, a scripted model, the oracle, the adversaries. Retries, caching and recording are decorators of it.
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/message.h"
+
+namespace gauntlet {
+
+enum class ThinkingMode { Thinking, Chat };
+
+struct SamplingOptions {
+  double temperature = 1.0;
+  double top_p = 0.95;
+  int max_tokens = 4096;                ///< per completion
+  std::optional<std::uint64_t> seed;
+};
+
+struct ChatRequest {
+  std::vector<Message> messages;
+  std::shared_ptr<const std::vector<ToolSpec>> tools;  ///< shared by all requests of a run; null: none
+  ThinkingMode mode = ThinkingMode::Thinking;
+  SamplingOptions sampling;
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+};
+
+enum class FinishReason { Stop, ToolCalls, Length, ContentFilter };
+
+std::string_view finish_reason_name(FinishReason reason);
+
+/// Token counts as the model reported them; 0 where it did not.
+struct Usage {
+  std::int64_t prompt_tokens = 0;
+  std::int64_t completion_tokens = 0;
+  std::int64_t reasoning_tokens = 0;
+  std::int64_t cached_tokens = 0;
+
+  bool operator==(const Usage&) const = default;
+};
+
+/// Ids and log-probabilities exactly as sampled, where the model gives them (equal lengths); else empty.
+struct TokenTrace {
+  std::vector<std::int32_t> prompt_ids;
+  std::vector<std::int32_t> ids;
+  std::vector<float> logprobs;
+};
+
+struct ChatReply {
+  Message message;
+  FinishReason finish = FinishReason::Stop;
+  Usage usage;
+  TokenTrace tokens;
+  /// Not empty when the model wrote a tool call that could not be parsed: what was wrong, to be told to the model.
+  std::string malformed_call;
+};
+
+/// Why a model could not answer. None of these is the model's fault, so none is ever scored.
+enum class FaultClass {
+  Connection,   ///< refused, reset, TLS, name resolution
+  Timeout,      ///< the deadline passed
+  RateLimited,  ///< 429 to the end
+  Server,       ///< 5xx to the end
+  Rejected,     ///< 4xx: bad key, unknown model, request refused
+  Protocol,     ///< the reply was not what the protocol says (HTML, cut stream, invalid JSON)
+  ContextLength,///< the endpoint says the prompt is too long
+  Cancelled,    ///< the caller gave up
+};
+
+std::string_view fault_name(FaultClass fault);
+
+class ModelFault : public std::runtime_error {
+ public:
+  ModelFault(FaultClass fault, const std::string& message) : std::runtime_error(message), fault_(fault) {}
+  FaultClass fault() const { return fault_; }
+
+ private:
+  FaultClass fault_;
+};
+
+/// Set by another thread to ask a blocking call to stop soon.
+using CancelFlag = std::atomic<bool>;
+
+class ChatModel {
+ public:
+  virtual ~ChatModel() = default;
+
+  /// Blocks until the reply is complete, the request's deadline passes or `cancel` is set. Called by the runner from many
+  /// threads at once; implementations are thread-safe. Throws ModelFault when there is no reply, never for a reply that is
+  /// merely bad.
+  virtual ChatReply complete(const ChatRequest& request, const CancelFlag& cancel) = 0;
+
+  /// Recorded with each run: what would be needed to run it again (kind, address, model name; no secrets).
+  virtual Json describe() const = 0;
+};
+
+}  // namespace gauntlet

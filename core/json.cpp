@@ -1,0 +1,269 @@
+#include "core/json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <unordered_set>
+
+#include "core/error.h"
+
+namespace gauntlet {
+namespace {
+
+/// Builds the document through SAX events, so that depth and duplicate keys are refused before any recursion can hurt.
+class CheckedBuilder : public nlohmann::json_sax<Json> {
+ public:
+  explicit CheckedBuilder(Json& root) : builder_(root, false) {}
+
+  bool null() override { return builder_.null(); }
+  bool boolean(bool value) override { return builder_.boolean(value); }
+  bool number_integer(std::int64_t value) override { return builder_.number_integer(value); }
+  bool number_unsigned(std::uint64_t value) override { return builder_.number_unsigned(value); }
+  bool number_float(double value, const std::string& text) override { return builder_.number_float(value, text); }
+  bool string(std::string& value) override { return builder_.string(value); }
+  bool binary(Json::binary_t& value) override { return builder_.binary(value); }
+
+  bool start_object(std::size_t size) override {
+    if (!enter()) return false;
+    keys_.emplace_back();
+    return builder_.start_object(size);
+  }
+  bool key(std::string& name) override {
+    if (!keys_.back().insert(name).second) {
+      problem_ = fmt::format("the key \"{}\" appears twice in one object", name);
+      return false;
+    }
+    return builder_.key(name);
+  }
+  bool end_object() override {
+    --depth_;
+    keys_.pop_back();
+    return builder_.end_object();
+  }
+  bool start_array(std::size_t size) override { return enter() && builder_.start_array(size); }
+  bool end_array() override {
+    --depth_;
+    return builder_.end_array();
+  }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
+    if (problem_.empty()) problem_ = fmt::format("byte {}: {}", position, error.what());
+    return false;
+  }
+
+  const std::string& problem() const { return problem_; }
+
+ private:
+  bool enter() {
+    if (++depth_ <= kMaxJsonDepth) return true;
+    problem_ = fmt::format("nesting is deeper than {}", kMaxJsonDepth);
+    return false;
+  }
+
+  nlohmann::detail::json_sax_dom_parser<Json> builder_;
+  std::vector<std::unordered_set<std::string>> keys_;
+  int depth_ = 0;
+  std::string problem_;
+};
+
+/// nlohmann's own sort would need a second document type; this writes sorted keys directly.
+void write_canonical(const Json& value, std::string& out) {
+  if (value.is_object()) {
+    std::vector<const std::string*> keys;
+    for (const auto& item : value.items()) keys.push_back(&item.key());
+    std::sort(keys.begin(), keys.end(), [](const auto* a, const auto* b) { return *a < *b; });
+    out += '{';
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (i > 0) out += ',';
+      out += dump_json(Json(*keys[i]));
+      out += ':';
+      write_canonical(value.at(*keys[i]), out);
+    }
+    out += '}';
+  } else if (value.is_array()) {
+    out += '[';
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      if (i > 0) out += ',';
+      write_canonical(value[i], out);
+    }
+    out += ']';
+  } else {
+    out += dump_json(value);
+  }
+}
+
+[[noreturn]] void wrong_type(const Json& found, std::string_view key, const std::string& path, std::string_view expected) {
+  std::string shown = dump_json(found);
+  if (shown.size() > 80) shown = shown.substr(0, 77) + "...";
+  fail(ErrorKind::Input, fmt::format("{}/{}: expected {}, found {}", path, key, expected, shown));
+}
+
+const Json* find_member(const Json& object, std::string_view key, const std::string& path) {
+  if (!object.is_object()) {
+    fail(ErrorKind::Input, fmt::format("{}: expected an object, found {}", path.empty() ? "/" : path, object.type_name()));
+  }
+  const auto it = object.find(std::string(key));
+  return it == object.end() ? nullptr : &*it;
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+Json parse_json(std::string_view text, std::string_view what) {
+  Json root;
+  CheckedBuilder builder(root);
+  if (!Json::sax_parse(text.begin(), text.end(), &builder)) {
+    fail(ErrorKind::Input, fmt::format("could not read {} as JSON: {}", what,
+                                       builder.problem().empty() ? "syntax error" : builder.problem()));
+  }
+  return root;
+}
+
+std::string read_text_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) fail(ErrorKind::Input, fmt::format("could not open {}: {}", path, std::strerror(errno)));
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (file.bad()) fail(ErrorKind::Input, fmt::format("could not read {}: {}", path, std::strerror(errno)));
+  return text;
+}
+
+Json read_json_file(const std::string& path) { return parse_json(read_text_file(path), path); }
+
+std::string dump_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string canonical_json(const Json& value) {
+  std::string out;
+  write_canonical(value, out);
+  return out;
+}
+
+std::string valid_utf8(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size());
+  std::size_t i = 0;
+  while (i < bytes.size()) {
+    const auto lead = static_cast<unsigned char>(bytes[i]);
+    const std::size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : (lead & 0xF0) == 0xE0 ? 3
+                               : lead >= 0xF0 && lead < 0xF5                  ? 4
+                                                                              : 0;
+    bool good = length > 0 && i + length <= bytes.size();
+    for (std::size_t k = 1; good && k < length; ++k) good = (static_cast<unsigned char>(bytes[i + k]) & 0xC0) == 0x80;
+    if (good && length >= 3) {
+      const auto second = static_cast<unsigned char>(bytes[i + 1]);
+      // Over-long forms, surrogates and values above U+10FFFF are not UTF-8.
+      good = !((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second >= 0xA0) || (lead == 0xF0 && second < 0x90) ||
+               (lead == 0xF4 && second >= 0x90));
+    }
+    if (good) {
+      out.append(bytes, i, length);
+      i += length;
+    } else {
+      out += "\xEF\xBF\xBD";
+      ++i;
+    }
+  }
+  return out;
+}
+
+const Json& get_member(const Json& object, std::string_view key, const std::string& path) {
+  const Json* member = find_member(object, key, path);
+  if (member == nullptr) fail(ErrorKind::Input, fmt::format("{}: the member \"{}\" is missing", path.empty() ? "/" : path, key));
+  return *member;
+}
+
+std::string get_string(const Json& object, std::string_view key, const std::string& path) {
+  const Json& value = get_member(object, key, path);
+  if (!value.is_string()) wrong_type(value, key, path, "a string");
+  return value.get<std::string>();
+}
+
+std::int64_t get_integer(const Json& object, std::string_view key, const std::string& path) {
+  const Json& value = get_member(object, key, path);
+  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX)) {
+    wrong_type(value, key, path, "an integer");
+  }
+  return value.get<std::int64_t>();
+}
+
+double get_number(const Json& object, std::string_view key, const std::string& path) {
+  const Json& value = get_member(object, key, path);
+  if (!value.is_number()) wrong_type(value, key, path, "a number");
+  return value.get<double>();
+}
+
+const Json& get_array(const Json& object, std::string_view key, const std::string& path) {
+  const Json& value = get_member(object, key, path);
+  if (!value.is_array()) wrong_type(value, key, path, "an array");
+  return value;
+}
+
+const Json& get_object(const Json& object, std::string_view key, const std::string& path) {
+  const Json& value = get_member(object, key, path);
+  if (!value.is_object()) wrong_type(value, key, path, "an object");
+  return value;
+}
+
+std::string string_or(const Json& object, std::string_view key, std::string_view fallback, const std::string& path) {
+  return find_member(object, key, path) == nullptr ? std::string(fallback) : get_string(object, key, path);
+}
+
+std::int64_t integer_or(const Json& object, std::string_view key, std::int64_t fallback, const std::string& path) {
+  return find_member(object, key, path) == nullptr ? fallback : get_integer(object, key, path);
+}
+
+double number_or(const Json& object, std::string_view key, double fallback, const std::string& path) {
+  return find_member(object, key, path) == nullptr ? fallback : get_number(object, key, path);
+}
+
+bool boolean_or(const Json& object, std::string_view key, bool fallback, const std::string& path) {
+  const Json* value = find_member(object, key, path);
+  if (value == nullptr) return fallback;
+  if (!value->is_boolean()) wrong_type(*value, key, path, "true or false");
+  return value->get<bool>();
+}
+
+void refuse_unknown_members(const Json& object, std::initializer_list<std::string_view> allowed, const std::string& path) {
+  if (!object.is_object()) {
+    fail(ErrorKind::Input, fmt::format("{}: expected an object, found {}", path.empty() ? "/" : path, object.type_name()));
+  }
+  for (const auto& item : object.items()) {
+    if (std::find(allowed.begin(), allowed.end(), item.key()) != allowed.end()) continue;
+    const std::vector<std::string> candidates(allowed.begin(), allowed.end());
+    const std::string nearest = nearest_word(item.key(), candidates);
+    fail(ErrorKind::Input, fmt::format("{}/{}: unknown member{}; accepted: {}", path, item.key(),
+                                       nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest),
+                                       fmt::join(candidates, ", ")));
+  }
+}
+
+std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const auto& candidate : candidates) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace gauntlet

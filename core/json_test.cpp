@@ -1,0 +1,54 @@
+#include "core/json.h"
+
+#include <doctest/doctest.h>
+
+#include "core/error.h"
+
+using gauntlet::Json;
+
+namespace {
+
+std::string error_of(std::string_view text) {
+  try {
+    gauntlet::parse_json(text, "the test");
+  } catch (const gauntlet::Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("JSON keeps key order and canonical JSON sorts it") {
+  const Json value = gauntlet::parse_json(R"({"b":1,"a":{"d":[1,2.5,null],"c":"x"}})", "the test");
+  CHECK(gauntlet::dump_json(value) == R"({"b":1,"a":{"d":[1,2.5,null],"c":"x"}})");
+  CHECK(gauntlet::canonical_json(value) == R"({"a":{"c":"x","d":[1,2.5,null]},"b":1})");
+}
+
+TEST_CASE("a duplicate key, trailing text and too deep nesting are refused with the source named") {
+  CHECK(error_of(R"({"a":1,"a":2})") == "could not read the test as JSON: the key \"a\" appears twice in one object");
+  CHECK(error_of("{} x").find("could not read the test as JSON: byte") == 0);
+  CHECK(error_of(std::string(100'000, '[')) == "could not read the test as JSON: nesting is deeper than 200");
+  CHECK(error_of(std::string(200, '[') + std::string(200, ']')).empty());
+}
+
+TEST_CASE("invalid UTF-8 is replaced, valid text of every length is kept") {
+  CHECK(gauntlet::valid_utf8("a\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80") == "a\xC3\xA9\xE4\xB8\xAD\xF0\x9F\x98\x80");
+  CHECK(gauntlet::valid_utf8("x\xFFy\xC3") == "x\xEF\xBF\xBDy\xEF\xBF\xBD");
+  CHECK(gauntlet::valid_utf8("\xED\xA0\x80").find("\xED") == std::string::npos);
+  CHECK(gauntlet::dump_json(Json("\xFF")) == "\"\xEF\xBF\xBD\"");
+}
+
+TEST_CASE("member access names the path, what was found and what is accepted") {
+  const Json value = gauntlet::parse_json(R"({"count":"three","name":"x"})", "the test");
+  CHECK_THROWS_WITH_AS(gauntlet::get_integer(value, "count", "/entities/2"),
+                       "/entities/2/count: expected an integer, found \"three\"", gauntlet::Error);
+  CHECK_THROWS_WITH_AS(gauntlet::get_string(value, "title", "/e"), "/e: the member \"title\" is missing", gauntlet::Error);
+  CHECK_THROWS_WITH_AS(gauntlet::refuse_unknown_members(value, {"counts", "name"}, "/e"),
+                       "/e/count: unknown member (did you mean \"counts\"?); accepted: counts, name", gauntlet::Error);
+}
+
+TEST_CASE("the nearest word is suggested only when it is near") {
+  CHECK(gauntlet::nearest_word("trip_planing", {"bookings", "trip_planning"}) == "trip_planning");
+  CHECK(gauntlet::nearest_word("zzz", {"bookings", "trip_planning"}) == "");
+}
