@@ -1,0 +1,369 @@
+#include "envs/tool_connection.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "envs/json_text.h"
+#include "envs/tool_arguments.h"
+#include "envs/tool_statement.h"
+#include "envs/world_sql.h"
+
+namespace gauntlet {
+namespace {
+
+constexpr std::size_t kMaxResultBytes = 250'000;
+
+// A statement's work is bounded in steps of SQLite's virtual machine, not in time, so that a slow machine gives the same results as a fast
+// one. A look-up takes about 30 steps; the bound is reached after about half a second.
+constexpr int kStepsPerCount = 10'000;
+constexpr int kMaxCounts = 2'000;
+
+int count_steps(void* context) { return --*static_cast<int*>(context) < 0 ? 1 : 0; }
+
+struct PreparedTool {
+  std::vector<ToolStatement> checks;
+  std::vector<ToolStatement> statements;
+  int keywords = -1;  ///< the parameter that selects columns
+};
+
+/// Why a statement stopped, as the agent is told; empty code: it did not.
+struct StatementProblem {
+  std::string_view code;
+  std::string message;
+};
+
+bool is_many(ResultShape shape) { return shape == ResultShape::List || shape == ResultShape::Rows; }
+
+void append_cell(const ToolStatement& tool, int column, std::string& out) {
+  sqlite3_stmt* statement = tool.statement.get();
+  switch (sqlite3_column_type(statement, column)) {
+    case SQLITE_INTEGER: {
+      const std::int64_t value = sqlite3_column_int64(statement, column);
+      if (tool.boolean_columns[static_cast<std::size_t>(column)]) {
+        out += value != 0 ? "true" : "false";
+      } else {
+        const fmt::format_int text(value);
+        out.append(text.data(), text.size());
+      }
+      break;
+    }
+    case SQLITE_FLOAT: append_json_number(out, sqlite3_column_double(statement, column)); break;
+    case SQLITE_NULL: out += "null"; break;
+    default: {
+      const auto* text = static_cast<const char*>(sqlite3_column_blob(statement, column));
+      append_json_string(out, {text == nullptr ? "" : text, static_cast<std::size_t>(sqlite3_column_bytes(statement, column))});
+    }
+  }
+}
+
+}  // namespace
+
+ToolOutcome tool_error(std::string_view code, std::string_view message) {
+  std::string content = "{\"error\":{\"code\":";
+  append_json_string(content, code);
+  content += ",\"message\":";
+  append_json_string(content, message);
+  content += "}}";
+  return {.content = std::move(content), .is_error = true, .ends_episode = false};
+}
+
+struct ToolConnection::Impl {
+  const EnvSpec* spec = nullptr;
+  SqliteDb db;
+  std::vector<PreparedTool> tools;
+  std::vector<SqliteStatement> inserts;   ///< [entities]
+  std::vector<SqliteStatement> deletes;   ///< [entities]
+  std::vector<SqliteStatement> read_all;  ///< [entities], prepared when first needed
+  SqliteStatement begin, rollback, begin_tool, release_tool, rollback_tool, rollback_all;
+  std::shared_ptr<const World> world;     ///< shared with the sessions
+  std::shared_ptr<const WriteLog> state;  ///< shared with the sessions and their forks
+  ToolArgumentParser parser;
+  std::vector<int> columns;  ///< of the result being written
+  int counts_left = kMaxCounts;
+
+  SqliteStatement prepare(const std::string& sql);
+  void run_plain(const SqliteStatement& statement, std::string_view attempted);
+  void compile_tools();
+  void load(const World& target);
+  void bind(const ToolStatement& prepared, const ToolDefinition& tool);
+  StatementProblem explain(int code) const;
+  StatementProblem select_columns(const ToolDefinition& tool, const PreparedTool& compiled);
+  StatementProblem write_result(const ToolDefinition& tool, const ToolStatement& prepared, std::string& out);
+  void append_object(const ToolDefinition& tool, const ToolStatement& prepared, std::string& out) const;
+  ToolOutcome run(const ToolDefinition& tool, const PreparedTool& compiled);
+};
+
+SqliteStatement ToolConnection::Impl::prepare(const std::string& sql) {
+  sqlite3_stmt* raw = nullptr;
+  const int code = sqlite3_prepare_v3(db.get(), sql.c_str(), -1, SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
+  check_sqlite(code, db.get(), ErrorKind::Infrastructure, sql);
+  return SqliteStatement(raw);
+}
+
+void ToolConnection::Impl::run_plain(const SqliteStatement& statement, std::string_view attempted) {
+  const int code = sqlite3_step(statement.get());
+  sqlite3_reset(statement.get());
+  check_sqlite(code, db.get(), ErrorKind::Infrastructure, attempted);
+}
+
+void ToolConnection::Impl::compile_tools() {
+  StatementCompiler compiler(db.get());
+  for (std::size_t number = 0; number < spec->tools.size(); ++number) {
+    const ToolDefinition& tool = spec->tools[number];
+    const std::string path = fmt::format("/tools/{}", number);
+    PreparedTool compiled;
+    for (std::size_t i = 0; i < tool.checks.size(); ++i) {
+      const std::string at = fmt::format("{}/checks/{}/unless", path, i);
+      compiled.checks.push_back(compiler.compile(tool.checks[i].unless_sql, tool, StatementRight::Read, at));
+    }
+    for (std::size_t i = 0; i < tool.statements.size(); ++i) {
+      const auto right = tool.effect == ToolEffect::Write ? StatementRight::Write : StatementRight::Read;
+      compiled.statements.push_back(compiler.compile(tool.statements[i], tool, right, fmt::format("{}/statements/{}", path, i)));
+    }
+    if (tool.effect != ToolEffect::Submit) {
+      const int found = compiled.statements.back().columns;
+      require(found == static_cast<int>(tool.result_columns.size()), ErrorKind::Input,
+              fmt::format("{}/result/columns: found {} names; accepted: {}, as many as the last statement has columns", path, tool.result_columns.size(), found));
+    }
+    for (std::size_t i = 0; i < tool.parameters.size(); ++i) {
+      if (!tool.keywords.empty() && tool.parameters[i].name == tool.keywords) compiled.keywords = static_cast<int>(i);
+    }
+    tools.push_back(std::move(compiled));
+  }
+}
+
+ToolConnection::ToolConnection(const EnvSpec& spec) : impl_(std::make_unique<Impl>()) {
+  Impl& impl = *impl_;
+  impl.spec = &spec;
+  sqlite3* raw = nullptr;
+  // One thread uses a connection at a time, so SQLite's own mutexes would only cost.
+  const int opened = sqlite3_open_v2(":memory:", &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, nullptr);
+  impl.db.reset(raw);
+  check_sqlite(opened, raw, ErrorKind::Infrastructure, "open an in-memory database");
+  execute(raw, "PRAGMA temp_store=MEMORY; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF");
+  for (const auto& entity : spec.entities) execute(raw, create_table_sql(entity));
+  restrict_connection(raw);
+  impl.compile_tools();
+  for (const auto& entity : spec.entities) {
+    impl.inserts.push_back(impl.prepare(insert_sql(entity)));
+    impl.deletes.push_back(impl.prepare(fmt::format("DELETE FROM \"{}\"", entity.name)));
+  }
+  impl.begin = impl.prepare("BEGIN");
+  impl.rollback = impl.prepare("ROLLBACK");
+  impl.begin_tool = impl.prepare("SAVEPOINT tool");
+  impl.release_tool = impl.prepare("RELEASE tool");
+  impl.rollback_tool = impl.prepare("ROLLBACK TO tool");
+  impl.rollback_all = impl.prepare("ROLLBACK TO pristine");
+  sqlite3_progress_handler(raw, kStepsPerCount, count_steps, &impl.counts_left);
+}
+
+ToolConnection::~ToolConnection() = default;
+const World* ToolConnection::world() const { return impl_->world.get(); }
+const WriteLog* ToolConnection::state() const { return impl_->state.get(); }
+bool ToolConnection::world_is_unused() const { return impl_->world.use_count() == 1; }
+void ToolConnection::advance(std::shared_ptr<const WriteLog> log) { impl_->state = std::move(log); }
+
+/// Replaces the contents, and stays inside a transaction with a savepoint to return to: reads within one need no lock of their own.
+void ToolConnection::Impl::load(const World& target) {
+  world.reset();
+  state.reset();
+  counts_left = std::numeric_limits<int>::max();
+  if (sqlite3_get_autocommit(db.get()) == 0) run_plain(rollback, "leave the last world");
+  run_plain(begin, "begin a world");
+  for (std::size_t i = 0; i < spec->entities.size(); ++i) {
+    const int table = target.find_table(spec->entities[i].name);
+    require(table >= 0, ErrorKind::Internal, fmt::format("the world has no table {}; it was built from another environment", spec->entities[i].name));
+    run_plain(deletes[i], "empty a table");
+    insert_rows(db.get(), inserts[i].get(), target, target.tables[static_cast<std::size_t>(table)]);
+  }
+  execute(db.get(), "COMMIT; BEGIN; SAVEPOINT pristine");
+}
+
+void ToolConnection::move_to(const std::shared_ptr<const World>& world, const std::shared_ptr<const WriteLog>& log) {
+  Impl& impl = *impl_;
+  if (impl.world != world) {
+    impl.load(*world);
+    impl.world = world;
+  }
+  if (impl.state == log) return;
+  std::vector<const WriteLog*> pending;
+  const WriteLog* at = log.get();
+  while (at != nullptr && at != impl.state.get()) {
+    pending.push_back(at);
+    at = at->previous.get();
+  }
+  if (at != impl.state.get()) impl.run_plain(impl.rollback_all, "return to the fresh world");
+  impl.state.reset();
+  for (auto it = pending.rbegin(); it != pending.rend(); ++it) {
+    const ToolOutcome outcome = call((*it)->tool, (*it)->arguments);
+    require(!outcome.is_error, ErrorKind::Infrastructure, fmt::format("a recorded write no longer succeeds: {}", outcome.content));
+  }
+  impl.state = log;
+}
+
+void ToolConnection::Impl::bind(const ToolStatement& prepared, const ToolDefinition& tool) {
+  using Type = ToolParameter::Type;
+  sqlite3_stmt* statement = prepared.statement.get();
+  for (std::size_t i = 0; i < prepared.parameters.size(); ++i) {
+    const auto number = static_cast<std::size_t>(prepared.parameters[i]);
+    const ToolArgument& argument = parser.values()[number];
+    const int at = static_cast<int>(i) + 1;
+    if (!argument.given) {
+      sqlite3_bind_null(statement, at);
+    } else if (tool.parameters[number].type == Type::String) {
+      sqlite3_bind_text(statement, at, argument.text.data(), static_cast<int>(argument.text.size()), SQLITE_STATIC);
+    } else if (tool.parameters[number].type == Type::Number) {
+      sqlite3_bind_double(statement, at, argument.number);
+    } else {
+      sqlite3_bind_int64(statement, at, argument.integer);
+    }
+  }
+}
+
+/// Refusals by the data are the agent's business; a lack of memory or a damaged connection is not.
+StatementProblem ToolConnection::Impl::explain(int code) const {
+  switch (code & 0xFF) {
+    case SQLITE_INTERRUPT: return {"too_expensive", "the call needs more work than one call may do; ask for less"};
+    case SQLITE_TOOBIG: return {"result_too_large", "a value is too large"};
+    case SQLITE_CONSTRAINT: return {"constraint_failed", sqlite3_errmsg(db.get())};
+    case SQLITE_ERROR:
+    case SQLITE_MISMATCH:
+    case SQLITE_RANGE: return {"failed", sqlite3_errmsg(db.get())};
+    default: fail(ErrorKind::Infrastructure, fmt::format("could not run a tool's statement: {}", sqlite3_errmsg(db.get())));
+  }
+}
+
+/// Fills `columns` with those that the call asked for.
+StatementProblem ToolConnection::Impl::select_columns(const ToolDefinition& tool, const PreparedTool& compiled) {
+  columns.clear();
+  const bool all = compiled.keywords < 0 || !parser.values()[static_cast<std::size_t>(compiled.keywords)].given;
+  if (all) {
+    for (int i = 0; i < static_cast<int>(tool.result_columns.size()); ++i) columns.push_back(i);
+    return {};
+  }
+  for (const auto& item : parser.values()[static_cast<std::size_t>(compiled.keywords)].items) {
+    const auto it = std::find(tool.result_columns.begin(), tool.result_columns.end(), item);
+    if (it == tool.result_columns.end()) {
+      return {"unknown_keyword", fmt::format("unknown keyword \"{}\"; accepted: {}", clip_text(item, 100), fmt::join(tool.result_columns, ", "))};
+    }
+    const int column = static_cast<int>(it - tool.result_columns.begin());
+    if (std::find(columns.begin(), columns.end(), column) == columns.end()) columns.push_back(column);
+  }
+  return {};
+}
+
+void ToolConnection::Impl::append_object(const ToolDefinition& tool, const ToolStatement& prepared, std::string& out) const {
+  out += '{';
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (i > 0) out += ',';
+    append_json_string(out, tool.result_columns[static_cast<std::size_t>(columns[i])]);
+    out += ':';
+    append_cell(prepared, columns[i], out);
+  }
+  out += '}';
+}
+
+StatementProblem ToolConnection::Impl::write_result(const ToolDefinition& tool, const ToolStatement& prepared, std::string& out) {
+  sqlite3_stmt* statement = prepared.statement.get();
+  const bool many = is_many(tool.shape);
+  const bool bare = tool.shape == ResultShape::List || tool.shape == ResultShape::Scalar;
+  if (many) out += '[';
+  int rows = 0;
+  int code = sqlite3_step(statement);
+  for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
+    if (rows++ > 0) {
+      if (!many) break;
+      out += ',';
+    }
+    if (bare) {
+      append_cell(prepared, 0, out);
+    } else {
+      append_object(tool, prepared, out);
+    }
+    if (out.size() > kMaxResultBytes) {
+      return {"result_too_large", fmt::format("the result is larger than {} bytes; ask for less", kMaxResultBytes)};
+    }
+  }
+  if (code != SQLITE_DONE && code != SQLITE_ROW) return explain(code);
+  if (many) out += ']';
+  if (!many && rows == 0) out += prepared.columns == 0 ? "{\"ok\":true}" : "null";
+  return {};
+}
+
+ToolOutcome ToolConnection::Impl::run(const ToolDefinition& tool, const PreparedTool& compiled) {
+  if (const StatementProblem problem = select_columns(tool, compiled); !problem.code.empty()) return tool_error(problem.code, problem.message);
+  for (std::size_t i = 0; i < compiled.checks.size(); ++i) {
+    const ToolStatement& check = compiled.checks[i];
+    bind(check, tool);
+    const int code = sqlite3_step(check.statement.get());
+    sqlite3_reset(check.statement.get());
+    if (code == SQLITE_DONE) return tool_error(tool.checks[i].error_code, fill_message(tool.checks[i].message, tool, parser.values()));
+    if (code == SQLITE_ROW) continue;
+    const StatementProblem problem = explain(code);
+    return tool_error(problem.code, problem.message);
+  }
+  std::string content;
+  for (std::size_t i = 0; i < compiled.statements.size(); ++i) {
+    const ToolStatement& prepared = compiled.statements[i];
+    bind(prepared, tool);
+    StatementProblem problem;
+    if (i + 1 == compiled.statements.size()) {
+      problem = write_result(tool, prepared, content);
+    } else {
+      int code = sqlite3_step(prepared.statement.get());
+      while (code == SQLITE_ROW) code = sqlite3_step(prepared.statement.get());
+      if (code != SQLITE_DONE) problem = explain(code);
+    }
+    sqlite3_reset(prepared.statement.get());
+    if (!problem.code.empty()) return tool_error(problem.code, problem.message);
+  }
+  return {.content = std::move(content), .is_error = false, .ends_episode = false};
+}
+
+ToolOutcome ToolConnection::call(int number, std::string_view arguments) {
+  Impl& impl = *impl_;
+  const ToolDefinition& tool = impl.spec->tools[static_cast<std::size_t>(number)];
+  const PreparedTool& compiled = impl.tools[static_cast<std::size_t>(number)];
+  if (const auto problem = impl.parser.parse(tool, arguments)) return tool_error(problem->code, problem->message);
+  impl.counts_left = kMaxCounts;
+  if (tool.effect != ToolEffect::Write) return impl.run(tool, compiled);
+  impl.run_plain(impl.begin_tool, "begin a write");
+  ToolOutcome outcome = impl.run(tool, compiled);
+  if (outcome.is_error) impl.run_plain(impl.rollback_tool, "undo a write");
+  impl.run_plain(impl.release_tool, "end a write");
+  return outcome;
+}
+
+std::string ToolConnection::fingerprint() {
+  Impl& impl = *impl_;
+  std::string text;
+  for (std::size_t i = 0; i < impl.spec->entities.size(); ++i) {
+    const EntitySpec& entity = impl.spec->entities[i];
+    if (impl.read_all.size() == i) impl.read_all.push_back(impl.prepare(fmt::format("SELECT * FROM \"{}\"", entity.name)));
+    ToolStatement all;
+    for (const auto& column : entity.columns) all.boolean_columns.push_back(column.type == ColumnType::Boolean);
+    all.statement = std::move(impl.read_all[i]);
+    impl.counts_left = std::numeric_limits<int>::max();
+    std::vector<std::string> rows;
+    int code = sqlite3_step(all.statement.get());
+    for (; code == SQLITE_ROW; code = sqlite3_step(all.statement.get())) {
+      std::string row = "[";
+      for (int column = 0; column < static_cast<int>(entity.columns.size()); ++column) {
+        if (column > 0) row += ',';
+        append_cell(all, column, row);
+      }
+      rows.push_back(row + "]");
+    }
+    sqlite3_reset(all.statement.get());
+    impl.read_all[i] = std::move(all.statement);
+    check_sqlite(code, impl.db.get(), ErrorKind::Infrastructure, "read a table");
+    std::sort(rows.begin(), rows.end());
+    text += entity.name + "\n";
+    for (const auto& row : rows) text += row + "\n";
+  }
+  return text;
+}
+
+}  // namespace gauntlet
