@@ -1,0 +1,232 @@
+#include "verifiers/reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <variant>
+
+namespace gauntlet {
+namespace {
+
+using Value = std::variant<Cell, std::string>;
+using Maybe = std::optional<Value>;
+
+class Walker {
+ public:
+  Walker(const Problem& problem, const World& world, const Json& answer) : problem_(problem), world_(world), answer_(answer) {}
+
+  /// Every slot is present and names something; fills the look-up table of values.
+  bool read() {
+    for (const auto& slot : problem_.slots) {
+      const Json::json_pointer pointer(slot.path);
+      if (!answer_.contains(pointer)) return false;
+      const Json& given = answer_.at(pointer);
+      if (slot.domain == SlotDomain::Integers) {
+        if (!given.is_number()) return false;
+        const double number = given.get<double>();
+        if (std::floor(number) != number || number < static_cast<double>(slot.from) || number > static_cast<double>(slot.to)) return false;
+        values_[slot.id] = static_cast<Cell>(number) * kCellScale;
+        continue;
+      }
+      if (!given.is_string()) return false;
+      const auto text = given.get<std::string>();
+      if (slot.domain == SlotDomain::Dates) {
+        const auto days = parse_date(text);
+        if (!days || *days < slot.from || *days > slot.to) return false;
+        values_[slot.id] = *days * kCellScale;
+      } else if (slot.domain == SlotDomain::Texts) {
+        if (std::find(slot.texts.begin(), slot.texts.end(), text) == slot.texts.end()) return false;
+        values_[slot.id] = text;
+      } else {
+        if (row_named(slot.entity, text) < 0) return false;
+        values_[slot.id] = text;
+      }
+    }
+    return true;
+  }
+
+  bool holds(const Node& node) const {
+    const auto& children = node.children;
+    switch (node.kind) {
+      case NodeKind::Compare: return compare(node.op, value(children[0]), value(children[1]));
+      case NodeKind::Member: {
+        const Maybe found = value(children[0]);
+        if (!found) return false;
+        return std::any_of(node.members.begin(), node.members.end(), [&](const Constant& member) { return *found == constant(member); });
+      }
+      case NodeKind::AllDifferent: {
+        std::vector<Value> seen;
+        for (const auto& child : children) {
+          const Maybe found = value(child);
+          if (!found || std::find(seen.begin(), seen.end(), *found) != seen.end()) return false;
+          seen.push_back(*found);
+        }
+        return true;
+      }
+      case NodeKind::Linked: return !rows(node).empty();
+      case NodeKind::IfThenElse:
+        if (holds(children[0])) return holds(children[1]);
+        return children.size() < 3 || holds(children[2]);
+      case NodeKind::AllOf: return count(children) == static_cast<int>(children.size());
+      case NodeKind::AnyOf: return count(children) >= 1;
+      case NodeKind::AtLeast: return count(children) >= node.at_least;
+      case NodeKind::Not: return !holds(children[0]);
+      default: return false;
+    }
+  }
+
+  Maybe value(const Node& node) const {
+    switch (node.kind) {
+      case NodeKind::Const: return constant(node.constant);
+      case NodeKind::SlotValue: return values_.at(node.slot);
+      case NodeKind::Attribute: {
+        const auto& slot = *std::find_if(problem_.slots.begin(), problem_.slots.end(), [&](const auto& s) { return s.id == node.slot; });
+        const int row = row_named(slot.entity, std::get<std::string>(values_.at(node.slot)));
+        return cell(*table(slot.entity), node.column, static_cast<std::size_t>(row));
+      }
+      case NodeKind::Count: return Value(count(node.children) * kCellScale);
+      case NodeKind::Difference: {
+        const Maybe a = value(node.children[0]);
+        const Maybe b = value(node.children[1]);
+        if (!a || !b) return std::nullopt;
+        return Value(std::get<Cell>(*a) - std::get<Cell>(*b));
+      }
+      case NodeKind::Sum:
+      case NodeKind::Min:
+      case NodeKind::Max: {
+        std::vector<Cell> found;
+        for (const auto& child : node.children) {
+          const Maybe one = value(child);
+          if (!one) return std::nullopt;
+          found.push_back(std::get<Cell>(*one));
+        }
+        return Value(fold(node.kind == NodeKind::Sum ? Aggregate::Sum : node.kind == NodeKind::Min ? Aggregate::Min : Aggregate::Max, found));
+      }
+      case NodeKind::Link: {
+        std::vector<Cell> numbers;
+        Maybe text;
+        for (const std::size_t row : rows(node)) {
+          const Maybe one = cell(*table(node.table), node.column, row);
+          if (!one) return std::nullopt;
+          if (std::holds_alternative<std::string>(*one)) {
+            text = one;
+          } else {
+            numbers.push_back(std::get<Cell>(*one));
+          }
+        }
+        if (text) return text;
+        if (numbers.empty()) return std::nullopt;
+        return Value(fold(node.aggregate, numbers));
+      }
+      default: return std::nullopt;
+    }
+  }
+
+ private:
+  static Cell fold(Aggregate aggregate, const std::vector<Cell>& values) {
+    Cell total = values.front();
+    for (std::size_t i = 1; i < values.size(); ++i) {
+      total = aggregate == Aggregate::Sum ? total + values[i] : aggregate == Aggregate::Min ? std::min(total, values[i]) : std::max(total, values[i]);
+    }
+    return total;
+  }
+
+  static Value constant(const Constant& c) { return c.type == ConstType::Text ? Value(c.text) : Value(c.number); }
+
+  static bool compare(CompareOp op, const Maybe& a, const Maybe& b) {
+    if (!a || !b || a->index() != b->index()) return false;
+    switch (op) {
+      case CompareOp::Equal: return *a == *b;
+      case CompareOp::NotEqual: return *a != *b;
+      case CompareOp::Less: return *a < *b;
+      case CompareOp::LessEqual: return *a <= *b;
+      case CompareOp::Greater: return *a > *b;
+      case CompareOp::GreaterEqual: return *a >= *b;
+    }
+    return false;
+  }
+
+  int count(const std::vector<Node>& children) const {
+    int holding = 0;
+    for (const auto& child : children) holding += holds(child) ? 1 : 0;
+    return holding;
+  }
+
+  const WorldTable* table(const std::string& name) const {
+    for (const auto& candidate : world_.tables) {
+      if (candidate.name == name) return &candidate;
+    }
+    return nullptr;
+  }
+
+  Maybe cell(const WorldTable& data, const std::string& name, std::size_t row) const {
+    for (const auto& column : data.columns) {
+      if (column.name != name) continue;
+      const Cell found = column.cells[row];
+      if (found == kUnknownCell) return std::nullopt;
+      if (is_symbolic(column.type)) return Value(world_.symbols.text(static_cast<std::int32_t>(found)));
+      return Value(found);
+    }
+    return std::nullopt;
+  }
+
+  int row_named(const std::string& entity, const std::string& key) const {
+    const WorldTable* data = table(entity);
+    if (data == nullptr || data->key_column < 0) return -1;
+    const auto& column = data->columns[static_cast<std::size_t>(data->key_column)];
+    for (std::size_t row = 0; row < data->rows; ++row) {
+      if (world_.symbols.text(static_cast<std::int32_t>(column.cells[row])) == key) return static_cast<int>(row);
+    }
+    return -1;
+  }
+
+  std::vector<std::size_t> rows(const Node& node) const {
+    std::vector<std::size_t> found;
+    const WorldTable* data = table(node.table);
+    for (std::size_t row = 0; data != nullptr && row < data->rows; ++row) {
+      bool all = true;
+      for (std::size_t i = 0; all && i < node.children.size(); ++i) {
+        const Maybe wanted = value(node.children[i]);
+        const Maybe have = cell(*data, node.match_columns[i], row);
+        all = wanted && have && *wanted == *have;
+      }
+      if (all) found.push_back(row);
+    }
+    return found;
+  }
+
+  const Problem& problem_;
+  const World& world_;
+  const Json& answer_;
+  std::map<std::string, Value> values_;
+};
+
+}  // namespace
+
+bool reference_holds(const Problem& problem, const World& world, const Json& answer) {
+  Walker walker(problem, world, answer);
+  if (!walker.read()) return false;
+  for (const auto& node : within_constraints(problem)) {
+    if (!walker.holds(node)) return false;
+  }
+  return std::all_of(problem.constraints.begin(), problem.constraints.end(), [&](const Node& node) { return walker.holds(node); });
+}
+
+std::optional<Cell> reference_objective(const Problem& problem, const World& world, const Json& answer) {
+  return reference_value(problem, world, answer, problem.objective);
+}
+
+bool reference_predicate(const Problem& problem, const World& world, const Json& answer, const Node& node) {
+  Walker walker(problem, world, answer);
+  return walker.read() && walker.holds(node);
+}
+
+std::optional<Cell> reference_value(const Problem& problem, const World& world, const Json& answer, const Node& node) {
+  Walker walker(problem, world, answer);
+  if (!walker.read()) return std::nullopt;
+  const Maybe found = walker.value(node);
+  if (!found || !std::holds_alternative<Cell>(*found)) return std::nullopt;
+  return std::get<Cell>(*found);
+}
+
+}  // namespace gauntlet
