@@ -1,0 +1,208 @@
+#include "agent/rollout.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <set>
+
+#include "core/error.h"
+
+namespace gauntlet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::int64_t unix_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+struct EpisodeDriver::Impl {
+  EpisodeSetup setup;
+  Episode episode;
+  ChatRequest request;      ///< its messages are what the model sees
+  bool hidden = false;      ///< the policy hides thinking that the record keeps, so the two lists differ
+  bool ended = false;
+  int malformed_in_a_row = 0;
+  int next_call_id = 0;
+  Clock::time_point start = Clock::now();
+
+  explicit Impl(EpisodeSetup given) : setup(std::move(given)) {}
+
+  void end(StopReason reason) {
+    if (ended) return;
+    ended = true;
+    episode.stop = reason;
+  }
+
+  void append(Message message) {
+    if (hidden) episode.messages.push_back(message);
+    request.messages.push_back(std::move(message));
+  }
+
+  void check_limits() {
+    const EpisodeLimits& limits = setup.limits;
+    const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count();
+    if (episode.steps >= limits.max_steps) return end(StopReason::StepLimit);
+    if (episode.tool_calls >= limits.max_tool_calls) return end(StopReason::ToolCallLimit);
+    if (episode.usage.completion_tokens >= limits.max_completion_tokens) return end(StopReason::TokenLimit);
+    if (elapsed >= limits.max_wall_ms) return end(StopReason::TimeLimit);
+    if (limits.max_cost > 0.0 && episode.cost >= limits.max_cost) return end(StopReason::CostLimit);
+  }
+
+  void count(const ChatReply& reply) {
+    ++episode.steps;
+    episode.usage.prompt_tokens += reply.usage.prompt_tokens;
+    episode.usage.completion_tokens += reply.usage.completion_tokens;
+    episode.usage.reasoning_tokens += reply.usage.reasoning_tokens;
+    episode.usage.cached_tokens += reply.usage.cached_tokens;
+    episode.cost += (static_cast<double>(reply.usage.prompt_tokens) * setup.prices.prompt +
+                     static_cast<double>(reply.usage.completion_tokens) * setup.prices.completion) / 1e6;
+  }
+
+  /// Every call gets an id of its own: results are matched by it.
+  void fix_ids(std::vector<ToolCall>& calls) {
+    std::set<std::string> used;
+    for (auto& call : calls) {
+      while (call.id.empty() || !used.insert(call.id).second) call.id = fmt::format("call_{}", next_call_id++);
+    }
+  }
+
+  void run_calls(const std::vector<ToolCall>& calls);
+  void answer_malformed(const std::string& problem, bool has_calls);
+};
+
+void EpisodeDriver::Impl::run_calls(const std::vector<ToolCall>& calls) {
+  for (std::size_t i = 0; i < calls.size() && !ended; ++i) {
+    const ToolCall& call = calls[i];
+    ToolOutcome outcome;
+    if (i >= static_cast<std::size_t>(setup.limits.max_calls_per_message)) {
+      outcome.content = fmt::format(R"({{"error":{{"code":"too_many_calls","message":"at most {} calls are run for one message"}}}})", setup.limits.max_calls_per_message);
+      outcome.is_error = true;
+    } else {
+      try {
+        outcome = setup.session.call(call.name, call.arguments);
+      } catch (const Error& error) {
+        episode.fault_class = "environment";
+        episode.fault_message = error.what();
+        return end(StopReason::EnvironmentFault);
+      }
+    }
+    ++episode.tool_calls;
+    episode.tool_errors += outcome.is_error ? 1 : 0;
+    append({.role = Role::Tool, .content = std::move(outcome.content), .reasoning = "", .tool_calls = {}, .tool_call_id = call.id, .tool_name = call.name});
+    if (outcome.ends_episode) return end(StopReason::Submitted);
+    if (episode.tool_calls >= setup.limits.max_tool_calls) return end(StopReason::ToolCallLimit);
+  }
+}
+
+/// The model is told what was wrong with its call and may try again.
+void EpisodeDriver::Impl::answer_malformed(const std::string& problem, bool has_calls) {
+  ++episode.malformed_calls;
+  if (++malformed_in_a_row >= setup.limits.max_malformed_in_a_row) return end(StopReason::MalformedLimit);
+  if (has_calls) return;
+  append({.role = Role::User, .content = fmt::format("Your last tool call could not be read: {}. Please write it again.", problem), .reasoning = "", .tool_calls = {}, .tool_call_id = "", .tool_name = ""});
+  if (setup.thinking != ThinkingPolicy::All) {
+    if (!hidden) episode.messages = request.messages;
+    hidden = true;
+    apply_thinking_policy(request.messages, setup.thinking);
+  }
+}
+
+EpisodeDriver::EpisodeDriver(EpisodeSetup setup) : impl_(std::make_unique<Impl>(std::move(setup))) {
+  Impl& impl = *impl_;
+  impl.episode.run_id = impl.setup.run_id;
+  impl.episode.task_id = impl.setup.task_id;
+  impl.episode.sample = impl.setup.sample;
+  impl.episode.attempt = impl.setup.attempt;
+  impl.episode.seed = impl.setup.seed;
+  impl.episode.started_unix_ms = unix_ms();
+  impl.request.mode = impl.setup.mode;
+  impl.request.sampling = impl.setup.sampling;
+  impl.request.tools = impl.setup.tools;
+  impl.request.deadline = impl.start + std::chrono::milliseconds(impl.setup.limits.max_wall_ms);
+  impl.hidden = impl.setup.thinking == ThinkingPolicy::Last || impl.setup.thinking == ThinkingPolicy::None;
+  if (!impl.setup.system_prompt.empty()) {
+    impl.append({.role = Role::System, .content = impl.setup.system_prompt, .reasoning = "", .tool_calls = {}, .tool_call_id = "", .tool_name = ""});
+  }
+  impl.append({.role = Role::User, .content = impl.setup.user_prompt, .reasoning = "", .tool_calls = {}, .tool_call_id = "", .tool_name = ""});
+}
+
+EpisodeDriver::~EpisodeDriver() = default;
+EpisodeDriver::EpisodeDriver(EpisodeDriver&&) noexcept = default;
+EpisodeDriver& EpisodeDriver::operator=(EpisodeDriver&&) noexcept = default;
+
+const ChatRequest* EpisodeDriver::next_request() {
+  if (!impl_->ended) impl_->check_limits();
+  return impl_->ended ? nullptr : &impl_->request;
+}
+
+void EpisodeDriver::accept(ChatReply reply) {
+  Impl& impl = *impl_;
+  impl.count(reply);
+  Message& message = reply.message;
+  message.role = Role::Assistant;
+  if (impl.setup.mode == ThinkingMode::Chat) message.reasoning.clear();
+  impl.fix_ids(message.tool_calls);
+  const std::vector<ToolCall> calls = message.tool_calls;
+  impl.episode.tokens.push_back(std::move(reply.tokens));
+  impl.append(std::move(message));
+  if (impl.hidden) apply_thinking_policy(impl.request.messages, impl.setup.thinking);
+  if (!reply.malformed_call.empty()) {
+    impl.answer_malformed(reply.malformed_call, !calls.empty());
+  } else if (calls.empty()) {
+    return impl.end(reply.finish == FinishReason::Length ? StopReason::TokenLimit : StopReason::Answered);
+  } else {
+    impl.malformed_in_a_row = 0;
+  }
+  if (!impl.ended) impl.run_calls(calls);
+}
+
+void EpisodeDriver::fault(FaultClass fault, const std::string& message) {
+  if (fault == FaultClass::ContextLength) return impl_->end(StopReason::ContextLimit);
+  impl_->episode.fault_class = fault_name(fault);
+  impl_->episode.fault_message = message;
+  impl_->end(fault == FaultClass::Cancelled ? StopReason::Cancelled : StopReason::ModelFault);
+}
+
+Episode EpisodeDriver::finish() {
+  Impl& impl = *impl_;
+  Episode episode = std::move(impl.episode);
+  if (!impl.hidden) episode.messages = std::move(impl.request.messages);
+  episode.answer = impl.setup.session.answer();
+  episode.wall_ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - impl.start).count();
+  if (is_infrastructure(episode.stop)) {
+    episode.score.unscored_reason = fmt::format("{}: {}", stop_reason_name(episode.stop), episode.fault_message);
+    return episode;
+  }
+  try {
+    episode.score = impl.setup.judge(episode.answer);
+  } catch (const std::exception& error) {
+    episode.score = Score{};
+    episode.score.unscored_reason = fmt::format("verifier fault: {}", error.what());
+  }
+  return episode;
+}
+
+Episode run_episode(ChatModel& model, EpisodeSetup setup, const CancelFlag& cancel) {
+  EpisodeDriver driver(std::move(setup));
+  while (const ChatRequest* request = driver.next_request()) {
+    if (cancel.load(std::memory_order_relaxed)) {
+      driver.fault(FaultClass::Cancelled, "the run was stopped");
+      continue;
+    }
+    try {
+      driver.accept(model.complete(*request, cancel));
+    } catch (const ModelFault& fault) {
+      // The episode's own deadline ends it as a limit of the task, not as a fault of the endpoint.
+      if (fault.fault() == FaultClass::Timeout && driver.next_request() == nullptr) continue;
+      driver.fault(fault.fault(), fault.what());
+    } catch (const std::exception& error) {
+      driver.fault(FaultClass::Protocol, fmt::format("unexpected error of the model: {}", error.what()));
+    }
+  }
+  return driver.finish();
+}
+
+}  // namespace gauntlet
