@@ -1,0 +1,196 @@
+#include "synth/blueprint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "envs/generators.h"
+#include "synth/solver.h"
+#include "verifiers/reference.h"
+#include "verifiers/render.h"
+#include "verifiers/verify.h"
+
+namespace gauntlet {
+namespace {
+
+const Json& template_of(const EnvSpec& spec, int level, const std::string& named) {
+  require(spec.tasks.is_object(), ErrorKind::Usage, fmt::format("environment {} has no task templates, so tasks cannot be synthesised for it", spec.name));
+  const std::string group = named.empty() ? "levels" : "named";
+  const std::string key = named.empty() ? std::to_string(level) : named;
+  const Json& templates = get_object(spec.tasks, group, "/tasks");
+  if (templates.contains(key)) return templates[key];
+  std::vector<std::string> accepted;
+  for (const auto& item : templates.items()) accepted.push_back(item.key());
+  fail(ErrorKind::Usage, fmt::format("environment {} has no {} \"{}\"; accepted: {}", spec.name, named.empty() ? "difficulty level" : "named task", key, fmt::join(accepted, ", ")));
+}
+
+/// Chains of if / else if over one slot's attribute, whose branches can be closed by editing that attribute.
+const Node* find_conditional(const Problem& problem) {
+  for (const auto& node : problem.constraints) {
+    if (node.kind == NodeKind::IfThenElse) return &node;
+  }
+  return nullptr;
+}
+
+void collect_attributes(const Node& node, std::set<std::pair<std::string, std::string>>& found) {
+  if (node.kind == NodeKind::Attribute) found.insert({node.slot, node.column});
+  for (const auto& child : node.children) collect_attributes(child, found);
+}
+
+/// Closes the branch, other than the planted answer's, that leaves the most answers: rows that would take it get the attribute of a row
+/// of the planted branch instead.
+void close_easiest_branch(const EnvSpec& spec, Candidate& candidate, const Json& planted, Rng& rng) {
+  const Node* conditional = find_conditional(candidate.problem);
+  if (conditional == nullptr) return;
+  std::vector<const Node*> conditions;
+  for (const Node* at = conditional; at != nullptr && at->kind == NodeKind::IfThenElse; at = at->children.size() > 2 ? &at->children[2] : nullptr) conditions.push_back(&at->children[0]);
+  std::set<std::pair<std::string, std::string>> attributes;
+  for (const Node* condition : conditions) collect_attributes(*condition, attributes);
+  if (attributes.size() != 1) return;
+  const auto [slot, column] = *attributes.begin();
+  const SlotSpec& slot_spec = candidate.problem.slots[static_cast<std::size_t>(candidate.problem.find_slot(slot))];
+  const Node* kept = nullptr;
+  const Node* easiest = nullptr;
+  double most = -2.0;
+  for (const Node* condition : conditions) {
+    if (reference_predicate(candidate.problem, *candidate.world, planted, *condition)) {
+      kept = condition;
+      continue;
+    }
+    Problem branch = candidate.problem;
+    branch.constraints.push_back(*condition);
+    branch.sense = ObjectiveSense::None;
+    const SolveResult result = solve(CompiledProblem(branch, *candidate.world), {.max_nodes = 200'000, .atom_positions = {}, .ignore_objective = true});
+    if (result.count > 0 && result.log10_count > most) {
+      most = result.log10_count;
+      easiest = condition;
+    }
+  }
+  if (kept == nullptr || easiest == nullptr) return;
+  const World& world = *candidate.world;
+  const WorldTable& table = world.tables[static_cast<std::size_t>(world.find_table(slot_spec.entity))];
+  const WorldColumn& target = table.columns[static_cast<std::size_t>(table.find_column(column))];
+  std::vector<Cell> replacements;
+  std::vector<std::size_t> closed;
+  for (std::size_t row = 0; row < table.rows; ++row) {
+    // A row takes a branch by its attribute alone, so one slot is enough to ask.
+    Json probe = planted;
+    const std::string key = world.symbols.text(static_cast<std::int32_t>(table.columns[static_cast<std::size_t>(table.key_column)].cells[row]));
+    probe[Json::json_pointer(slot_spec.path)] = key;
+    if (reference_predicate(candidate.problem, world, probe, *kept)) replacements.push_back(target.cells[row]);
+    if (reference_predicate(candidate.problem, world, probe, *easiest)) closed.push_back(row);
+  }
+  for (const std::size_t row : closed) {
+    const std::string key = world.symbols.text(static_cast<std::int32_t>(table.columns[static_cast<std::size_t>(table.key_column)].cells[row]));
+    candidate.key.edits.push_back({{"table", table.name}, {"key", key}, {"column", column}, {"value", cell_to_json(world, target, rng.pick(replacements))}});
+  }
+  candidate.world = build_world(spec, candidate.key);
+}
+
+}  // namespace
+
+const std::vector<std::string>& difficulty_entries() {
+  static const std::vector<std::string> kEntries = {"log10_density", "active_constraints", "coupling",         "minimal_tool_calls",
+                                                    "hops",          "distractor_share",   "answer_size",      "evidence_tokens"};
+  return kEntries;
+}
+
+DifficultyRequest parse_difficulty(const std::string& text) {
+  DifficultyRequest request;
+  std::size_t at = 0;
+  while (at <= text.size()) {
+    const std::size_t end = std::min(text.find(',', at), text.size());
+    const std::string part = text.substr(at, end - at);
+    at = end + 1;
+    const std::size_t equals = part.find('=');
+    const std::string name = equals == std::string::npos ? "level" : part.substr(0, equals);
+    const std::string value = equals == std::string::npos ? part : part.substr(equals + 1);
+    const auto number = [&](const std::string& digits) {
+      char* stop = nullptr;
+      const double parsed = std::strtod(digits.c_str(), &stop);
+      require(!digits.empty() && *stop == '\0' && std::isfinite(parsed), ErrorKind::Usage, fmt::format("difficulty \"{}\": \"{}\" is not a number", text, digits));
+      return parsed;
+    };
+    if (name == "level") {
+      const double level = number(value);
+      require(level >= 1 && level <= 5 && level == std::floor(level), ErrorKind::Usage, fmt::format("difficulty level: found {}; accepted: 1, 2, 3, 4, 5", value));
+      request.level = static_cast<int>(level);
+      continue;
+    }
+    const auto& entries = difficulty_entries();
+    require(std::find(entries.begin(), entries.end(), name) != entries.end(), ErrorKind::Usage,
+            fmt::format("difficulty \"{}\": unknown entry \"{}\"; accepted: level, {}", text, name, fmt::join(entries, ", ")));
+    const std::size_t dots = value.find("..");
+    require(dots != std::string::npos, ErrorKind::Usage, fmt::format("difficulty {}: found \"{}\"; accepted: LOW..HIGH, either side may be empty", name, value));
+    const std::string low = value.substr(0, dots);
+    const std::string high = value.substr(dots + 2);
+    request.ranges.push_back({.name = name, .low = low.empty() ? -1e18 : number(low), .high = high.empty() ? 1e18 : number(high)});
+  }
+  return request;
+}
+
+std::vector<int> task_levels(const EnvSpec& spec) {
+  std::vector<int> levels;
+  if (spec.tasks.is_object() && spec.tasks.contains("levels")) {
+    for (const auto& item : spec.tasks["levels"].items()) levels.push_back(std::stoi(item.key()));
+  }
+  return levels;
+}
+
+std::vector<std::string> named_tasks(const EnvSpec& spec) {
+  std::vector<std::string> names;
+  if (spec.tasks.is_object() && spec.tasks.contains("named")) {
+    for (const auto& item : spec.tasks["named"].items()) names.push_back(item.key());
+  }
+  return names;
+}
+
+std::optional<Candidate> draw_candidate(const EnvSpec& spec, const DifficultyRequest& difficulty, const std::string& named, std::uint64_t seed) {
+  const Json& source = template_of(spec, difficulty.level, named);
+  const std::string path = fmt::format("/tasks/{}/{}", named.empty() ? "levels" : "named", named.empty() ? std::to_string(difficulty.level) : named);
+  Rng rng(mix_seed(seed, hash_text(spec.name)));
+  Template expander(spec, get_object(spec.tasks, "fragments", "/tasks"), rng.split("template"));
+  for (const auto& item : get_object(source, "variables", path).items()) {
+    expander.set_variable(item.key(), expander.expand(item.value(), path + "/variables/" + item.key()));
+  }
+  Candidate candidate;
+  candidate.level = named.empty() ? difficulty.level : static_cast<int>(integer_or(source, "level", 0, path));
+  candidate.named = named;
+  candidate.key.seed = rng.split("world").next();
+  candidate.key.parameters = expander.expand(get_object(source, "world", path), path + "/world");
+  candidate.world = build_world(spec, candidate.key);
+
+  Json problem = {{"slots", expander.expand(get_member(source, "slots", path), path + "/slots")},
+                  {"constraints", expander.expand(get_member(source, "base", path), path + "/base")}};
+  const Problem frame = parse_problem(problem, "");
+  candidate.base_constraints = frame.constraints.size();
+  const CompiledProblem compiled(frame, *candidate.world);
+  Rng plant = rng.split("plant");
+  const SearchResult planted = find_answer(compiled, plant, {.max_nodes = 20'000, .optimum = {}, .atom_positions = {}, .preference = {}});
+  if (!planted.answer) return std::nullopt;
+  const Json answer = Json::parse(answer_to_text(compiled, *planted.answer));
+  expander.set_planted({.problem = &frame, .world = candidate.world.get(), .answer = &answer});
+  for (auto& clause : expander.expand(get_member(source, "clauses", path), path + "/clauses")) problem["constraints"].push_back(std::move(clause));
+  if (source.contains("objective")) problem["objective"] = expander.expand(source["objective"], path + "/objective");
+  candidate.problem = parse_problem(problem, "");
+  candidate.problem_json = to_json(candidate.problem);
+  if (!reference_holds(candidate.problem, *candidate.world, answer)) return std::nullopt;  // e.g. no train between the planted cities
+  Rng edits = rng.split("edits");
+  if (boolean_or(source, "close_branches", false, path)) close_easiest_branch(spec, candidate, answer, edits);
+
+  const Json& intros = get_array(get_object(spec.tasks, "prompt", "/tasks"), "en", "/tasks/prompt");
+  candidate.prompt = expander.interpolate(intros[rng.split("intro").below(intros.size())].get<std::string>(), "/tasks/prompt") + "\n\n" +
+                     render_requirements(candidate.problem, spec, "en") + "\n\n" + render_answer_form(candidate.problem, spec, "en");
+  for (const auto& item : get_object(source, "accept", path).items()) {
+    candidate.accept.push_back({.name = item.key(), .low = item.value()[0].get<double>(), .high = item.value()[1].get<double>()});
+  }
+  for (const auto& range : difficulty.ranges) {
+    const auto it = std::find_if(candidate.accept.begin(), candidate.accept.end(), [&](const auto& known) { return known.name == range.name; });
+    it == candidate.accept.end() ? candidate.accept.push_back(range) : void(*it = range);
+  }
+  return candidate;
+}
+
+}  // namespace gauntlet

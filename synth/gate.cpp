@@ -1,0 +1,221 @@
+#include "synth/gate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "agent/rollout.h"
+#include "core/error.h"
+#include "core/sha256.h"
+#include "synth/agents.h"
+#include "synth/probes.h"
+#include "synth/solver.h"
+#include "verifiers/mutants.h"
+
+namespace gauntlet {
+namespace {
+
+constexpr int kAlternativeAnswers = 4;
+constexpr std::string_view kVerifierVersion = "gauntlet-verifier/1";
+
+/// Everything that the stages share about one candidate.
+struct Workbench {
+  const Candidate& candidate;
+  CompiledProblem problem;
+  std::optional<Cell> optimum;
+  Rng rng;
+  Json certificate = Json::object();
+
+  Workbench(const Candidate& given, std::uint64_t seed) : candidate(given), problem(given.problem, *given.world), rng(seed) {}
+};
+
+Gate::Outcome drop(std::string reason, std::string detail) { return {.task = std::nullopt, .dropped = std::move(reason), .detail = std::move(detail)}; }
+
+std::string content_hash(const EnvSpec& spec, const Candidate& candidate) {
+  return sha256_hex(fmt::format("{}\n{}\n{}\n{}", spec.sha256, canonical_json(to_json(candidate.key)), canonical_json(candidate.problem_json), candidate.prompt));
+}
+
+Json optimum_json(std::optional<Cell> optimum) {
+  if (!optimum) return nullptr;
+  if (*optimum % kCellScale == 0) return *optimum / kCellScale;
+  return static_cast<double>(*optimum) / static_cast<double>(kCellScale);
+}
+
+/// Runs one of the built-in agents on a fresh session, judged by `verifier`.
+Episode attempt(const std::string& agent, const Workbench& bench, const Planner& planner, const std::shared_ptr<EnvRuntime>& runtime,
+                const std::shared_ptr<const std::vector<ToolSpec>>& tools, Verifier& verifier) {
+  const auto model = make_agent(agent, planner, bench.candidate.problem, bench.rng.split(agent).next());
+  EpisodeSetup setup{.session = Session(runtime, bench.candidate.world), .user_prompt = bench.candidate.prompt, .tools = tools};
+  setup.limits.max_wall_ms = 60'000;
+  setup.limits.max_steps = 2000;
+  setup.limits.max_tool_calls = 5000;
+  setup.judge = [&](const std::optional<std::string>& answer) { return verifier.verify(answer); };
+  const CancelFlag never{false};
+  return run_episode(*model, std::move(setup), never);
+}
+
+}  // namespace
+
+Gate::Gate(std::shared_ptr<const EnvSpec> spec, GateOptions options)
+    : spec_(std::move(spec)), runtime_(std::make_shared<EnvRuntime>(spec_)), tools_(std::make_shared<const std::vector<ToolSpec>>(spec_->tool_specs())), planner_(*spec_), options_(options) {}
+
+std::optional<Cell> certified_optimum(const Json& certificate) {
+  const auto it = certificate.find("optimum_thousandths");
+  if (it == certificate.end() || !it->is_number_integer()) return std::nullopt;
+  return it->get<Cell>();
+}
+
+std::string verifier_hash(const Json& problem, std::optional<Cell> optimum) {
+  return sha256_hex(fmt::format("{}\n{}\n{}", kVerifierVersion, canonical_json(problem), optimum ? std::to_string(*optimum) : "-"));
+}
+
+Gate::Outcome Gate::certify(const Candidate& candidate) {
+  const std::string hash = content_hash(*spec_, candidate);
+  Workbench bench(candidate, hash_text(hash));
+  Json& certificate = bench.certificate;
+
+  // Counting is the cheapest filter, so it comes before anything that runs tools.
+  const SolveResult solved = solve(bench.problem, {.max_nodes = options_.solver_nodes, .atom_positions = {}, .ignore_objective = false});
+  if (solved.complete && solved.count == 0) return drop("unsolvable", "the solver proved that no answer exists");
+  if (!solved.complete && (solved.count == 0 || bench.problem.objective() >= 0)) return drop("solver_limit", fmt::format("undecided after {} nodes", solved.nodes));
+  Problem frame_problem = candidate.problem;
+  frame_problem.constraints.resize(candidate.base_constraints);
+  frame_problem.sense = ObjectiveSense::None;
+  const CompiledProblem frame(frame_problem, *candidate.world);
+  const SolveResult all = solve(frame, {.max_nodes = options_.solver_nodes, .atom_positions = {}, .ignore_objective = true});
+  DifficultyFacts facts;
+  facts.log10_density = solved.log10_count - all.log10_count;
+  const auto in_range = [&](const std::string& name, double value) {
+    return std::all_of(candidate.accept.begin(), candidate.accept.end(), [&](const auto& range) { return range.name != name || (value >= range.low && value <= range.high); });
+  };
+  if (!in_range("log10_density", facts.log10_density)) return drop("difficulty", fmt::format("log10_density {:.2f}", facts.log10_density));
+  bench.optimum = solved.optimum;
+
+  std::vector<std::vector<SlotValue>> answers;
+  const std::set<std::string> told = told_names(candidate.problem, *candidate.world);
+  for (int i = 0; i < kAlternativeAnswers; ++i) {
+    Rng rng = bench.rng.split("answer").split(static_cast<std::uint64_t>(i));
+    const SearchResult found = find_answer(bench.problem, rng, {.max_nodes = 400'000, .optimum = bench.optimum, .atom_positions = {}, .preference = {}});
+    if (!found.answer) return drop("solver_limit", "counted answers, but none was found within the search limit");
+    if (std::find(answers.begin(), answers.end(), *found.answer) == answers.end()) answers.push_back(*found.answer);
+  }
+  std::optional<int> calls;
+  for (const auto& answer : answers) {
+    const auto needed = planner_.count_calls(bench.problem, answer, told);
+    if (needed && (!calls || *needed < *calls)) calls = needed;
+  }
+  if (!calls) return drop("not_observable", "the verdict rests on facts that no tool shows");
+  facts.minimal_tool_calls = *calls;
+  if (!in_range("minimal_tool_calls", *calls)) return drop("difficulty", fmt::format("minimal_tool_calls {}", *calls));
+
+  Verifier verifier(bench.problem, *spec_, bench.optimum);
+  const int passes = random_passes(verifier, bench.problem, frame, options_.random_tries, bench.rng.split("random"));
+  const bool easy_level = candidate.level == 1;
+  if (passes * 100 >= options_.random_tries * (easy_level ? 60 : 1)) return drop("random_passes", fmt::format("{} of {} random answers pass", passes, options_.random_tries));
+
+  const ToolFuzz fuzz = fuzz_tools(runtime_, candidate.world, planner_, bench.rng.split("fuzz"));
+  if (!fuzz.problem.empty()) return drop("tool_fault", fuzz.problem);
+
+  const Episode oracle = attempt("oracle", bench, planner_, runtime_, tools_, verifier);
+  if (!oracle.score.scored || oracle.score.value != 1.0) {
+    return drop("oracle_failed", fmt::format("{}: {}{}", stop_reason_name(oracle.stop), oracle.score.summary, oracle.score.unscored_reason));
+  }
+  for (const auto& message : oracle.messages) {
+    if (message.role == Role::Tool) facts.evidence_bytes += message.content.size();
+  }
+  Json adversaries = Json::object();
+  for (const std::string agent : {"noop", "constant", "echo", "random", "greedy"}) {
+    const Episode episode = attempt(agent, bench, planner_, runtime_, tools_, verifier);
+    if (!episode.score.scored) return drop("adversary_fault", fmt::format("{}: {}", agent, episode.score.unscored_reason));
+    if (episode.score.value != 0.0) return drop("adversary_" + agent, fmt::format("the {} agent passes", agent));
+    adversaries[agent] = 0;
+  }
+
+  // Whoever knows only the prompt has to name at least one row that the prompt does not.
+  std::size_t untold = 0;
+  for (std::size_t i = 0; i < bench.problem.slots().size(); ++i) {
+    if (bench.problem.slots()[i].table >= 0 && !told.contains(bench.problem.symbol_text(bench.problem.slot_cell(static_cast<int>(i), answers.front()[i])))) ++untold;
+  }
+  if (untold == 0) return drop("solvable_without_tools", "the prompt names every row of an answer");
+
+  // The oracle's own answer leads: it is the one that the tools were shown to lead to.
+  std::vector<SlotValue> own;
+  AnswerReader(bench.problem).read(*oracle.answer, own, nullptr);
+  std::erase(answers, own);
+  answers.insert(answers.begin(), own);
+  const MutantReport mutants = measure_verifier(verifier, bench.problem, answers, bench.optimum);
+  if (mutants.rejected != mutants.tried) return drop("mutant_accepted", mutants.problem);
+  if (mutants.accepted != mutants.equivalents) return drop("equivalent_rejected", mutants.problem);
+
+  // The same key in a fresh build, and the problem by way of its text: same bytes, same verdicts, in the opposite order.
+  const std::string fingerprint = sha256_hex(world_fingerprint(*candidate.world));
+  const auto rebuilt = build_world(*spec_, world_key_from_json(parse_json(dump_json(to_json(candidate.key)), "world key"), ""));
+  const CompiledProblem again(parse_problem(parse_json(dump_json(candidate.problem_json), "problem"), ""), *rebuilt);
+  Verifier second(again, *spec_, bench.optimum);
+  const std::string broken = broken_texts(bench.problem, own).back();
+  const bool same = !second.passes(broken) && second.passes(*oracle.answer) && sha256_hex(world_fingerprint(*rebuilt)) == fingerprint;
+  if (!same) return drop("not_reproducible", "a fresh build of the same world or problem differs");
+
+  certificate = {{"version", 1},
+                 {"oracle_answer", Json::parse(*oracle.answer)},
+                 {"oracle", {{"seed", fmt::format("{:016x}", bench.rng.split("oracle").next())}, {"steps", oracle.steps}, {"tool_calls", oracle.tool_calls}, {"trace_sha256", ""}}},
+                 {"solution_count", solved.count},
+                 {"solution_count_exact", solved.exact},
+                 {"log10_solution_count", std::round(solved.log10_count * 1e4) / 1e4},
+                 {"optimum", optimum_json(bench.optimum)},
+                 {"optimum_thousandths", bench.optimum ? Json(*bench.optimum) : Json(nullptr)},
+                 {"minimal_tool_calls", *calls},
+                 {"random_tries", options_.random_tries},
+                 {"random_passes", passes},
+                 {"random_pass_rate", static_cast<double>(passes) / options_.random_tries},
+                 {"adversaries", adversaries},
+                 {"rows_not_in_prompt", untold},
+                 {"true_negatives", {{"tried", mutants.tried}, {"rejected", mutants.rejected}}},
+                 {"true_negative_rate", static_cast<double>(mutants.rejected) / static_cast<double>(mutants.tried)},
+                 {"true_positives", {{"tried", mutants.equivalents}, {"accepted", mutants.accepted}}},
+                 {"true_positive_rate", static_cast<double>(mutants.accepted) / static_cast<double>(mutants.equivalents)},
+                 {"alternative_answers", answers.size() - 1},
+                 {"kill_matrix", mutants.kill_matrix},
+                 {"tool_fuzz", {{"calls", fuzz.calls}, {"refusals", fuzz.errors}}},
+                 {"world_sha256", fingerprint},
+                 {"env_sha256", spec_->sha256},
+                 {"verifier_sha256", verifier_hash(candidate.problem_json, bench.optimum)}};
+  std::string trace;
+  for (const auto& message : oracle.messages) trace += dump_json(to_json(message)) + "\n";
+  certificate["oracle"]["trace_sha256"] = sha256_hex(trace);
+
+  Task task;
+  task.task_id = fmt::format("{}-{}", spec_->name, hash.substr(0, 16));
+  task.environment = spec_->name;
+  task.env_sha256 = spec_->sha256;
+  task.named = candidate.named;
+  task.world = candidate.key;
+  task.level = candidate.level;
+  task.prompt = candidate.prompt;
+  task.problem = candidate.problem_json;
+  const Json vector = difficulty_vector(candidate, bench.problem, facts);
+  for (const auto& item : vector.items()) {
+    if (!in_range(item.key(), item.value().get<double>())) return drop("difficulty", fmt::format("{} {}", item.key(), dump_json(item.value())));
+  }
+  task.difficulty = {{"level", candidate.level}, {"vector", vector}, {"frame_constraints", candidate.base_constraints}};
+  task.certificate = certificate;
+  return {.task = std::move(task), .dropped = "", .detail = ""};
+}
+
+Gate::Outcome Gate::recertify(const Task& task) {
+  Candidate candidate;
+  candidate.key = task.world;
+  candidate.world = build_world(*spec_, task.world);
+  candidate.problem_json = task.problem;
+  candidate.problem = parse_problem(task.problem, "");
+  candidate.base_constraints = static_cast<std::size_t>(get_integer(task.difficulty, "frame_constraints", "/difficulty"));
+  candidate.prompt = task.prompt;
+  candidate.level = task.level;
+  candidate.named = task.named;
+  options_.random_tries = static_cast<int>(get_integer(task.certificate, "random_tries", "/certificate"));
+  return certify(candidate);
+}
+
+}  // namespace gauntlet

@@ -1,0 +1,44 @@
+#pragma once
+
+// The gate's measurements that need no episode: fuzzed tools, random answers, mutants, and the difficulty vector.
+
+#include "envs/session.h"
+#include "synth/blueprint.h"
+#include "synth/planner.h"
+#include "verifiers/verify.h"
+
+namespace gauntlet {
+
+struct ToolFuzz {
+  int calls = 0;
+  int errors = 0;             ///< typed refusals, as they should be
+  std::string problem;        ///< empty: every tool answered well and was callable
+};
+
+/// Calls every tool with arguments taken from the world and with broken ones.
+ToolFuzz fuzz_tools(const std::shared_ptr<EnvRuntime>& runtime, const std::shared_ptr<const World>& world, const Planner& planner, Rng rng);
+
+/// How many of `tries` random answers pass. They already respect what the frame fixes and which rows lie within which, so this is a
+/// strong guesser, not a straw man.
+int random_passes(Verifier& verifier, const CompiledProblem& problem, const CompiledProblem& frame, int tries, Rng rng);
+
+struct MutantReport {
+  std::size_t tried = 0, rejected = 0;              ///< wrong answers by the reference judge, and of these the rejected
+  std::size_t equivalents = 0, accepted = 0;        ///< correct answers in equivalent forms, and of these the accepted
+  std::string problem;                              ///< the first wrong verdict; empty if none
+  Json kill_matrix;                                 ///< one row for each constraint
+};
+
+/// Judges near misses, broken texts and equivalent texts of `answers` (the first is the oracle's, the others found by the solver).
+MutantReport measure_verifier(Verifier& verifier, const CompiledProblem& problem, const std::vector<std::vector<SlotValue>>& answers, std::optional<Cell> optimum);
+
+struct DifficultyFacts {
+  double log10_density = 0.0;
+  int minimal_tool_calls = 0;
+  std::size_t evidence_bytes = 0;   ///< of the oracle's tool results
+};
+
+/// The eight entries by name.
+Json difficulty_vector(const Candidate& candidate, const CompiledProblem& problem, const DifficultyFacts& facts);
+
+}  // namespace gauntlet
