@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -16,11 +17,30 @@ namespace {
 // References may form cycles that consume nothing of the value.
 constexpr int kMaxDepth = 2 * kMaxJsonDepth;
 
-constexpr std::array<std::string_view, 10> kAnnotations = {"$schema", "$id",      "$defs",    "$comment",   "title",
-                                                           "description", "default", "examples", "deprecated", "contentMediaType"};
-constexpr std::array<std::string_view, 22> kKeywords = {
-    "type",    "enum",    "const",            "properties",       "required",  "additionalProperties", "items",   "minItems", "maxItems", "uniqueItems", "minimum",
-    "maximum", "pattern", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength",            "format", "anyOf",    "oneOf",    "allOf",       "not"};
+constexpr std::array<std::string_view, 10> kAnnotations = {
+    "$schema", "$id", "$defs", "$comment", "title", "description", "default", "examples", "deprecated", "contentMediaType"};
+constexpr std::array<std::string_view, 22> kKeywords = {"type",
+                                                        "enum",
+                                                        "const",
+                                                        "properties",
+                                                        "required",
+                                                        "additionalProperties",
+                                                        "items",
+                                                        "minItems",
+                                                        "maxItems",
+                                                        "uniqueItems",
+                                                        "minimum",
+                                                        "maximum",
+                                                        "pattern",
+                                                        "exclusiveMinimum",
+                                                        "exclusiveMaximum",
+                                                        "minLength",
+                                                        "maxLength",
+                                                        "format",
+                                                        "anyOf",
+                                                        "oneOf",
+                                                        "allOf",
+                                                        "not"};
 constexpr std::array<std::string_view, 7> kTypes = {"null", "boolean", "object", "array", "number", "string", "integer"};
 
 template <std::size_t N>
@@ -49,13 +69,16 @@ std::string escaped(const std::string& key) {
 }
 
 bool has_type(const Json& value, std::string_view type) {
-  if (type == "integer") return value.is_number_integer() || (value.is_number_float() && value.get<double>() == std::int64_t(value.get<double>()));
+  if (type == "integer")
+    return value.is_number_integer() || (value.is_number_float() && std::trunc(value.get<double>()) == value.get<double>());
   if (type == "number") return value.is_number();
   return type == value.type_name();
 }
 
 std::string with_article(const Json& type) {
-  const auto one = [](const std::string& name) { return (name == "object" || name == "array" || name == "integer" ? "an " : name == "null" ? "" : "a ") + name; };
+  const auto one = [](const std::string& name) {
+    return (name == "object" || name == "array" || name == "integer" ? "an " : name == "null" ? "" : "a ") + name;
+  };
   if (type.is_string()) return one(type.get<std::string>());
   std::vector<std::string> names;
   for (const auto& name : type) names.push_back(one(name.get<std::string>()));
@@ -64,13 +87,15 @@ std::string with_article(const Json& type) {
 
 /// Code points, as JSON Schema counts.
 std::size_t length_of(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 /// "YYYY-MM-DD" with days and months in range.
 bool is_date(const std::string& text) {
-  static const TextPattern kShape("^[0-9]{4}-[0-9]{2}-[0-9]{2}$");
-  if (!kShape.matches(text)) return false;
+  if (text.size() != 10 || text[4] != '-' || text[7] != '-') return false;
+  const auto digit_or_dash = [](char c) { return (c >= '0' && c <= '9') || c == '-'; };
+  if (!std::all_of(text.begin(), text.end(), digit_or_dash) || std::count(text.begin(), text.end(), '-') != 2) return false;
   const int year = std::stoi(text.substr(0, 4));
   const int month = std::stoi(text.substr(5, 2));
   const int day = std::stoi(text.substr(8, 2));
@@ -117,13 +142,15 @@ void JsonSchema::Impl::prepare(const Json& node, const std::string& path, int de
   for (const auto& item : node.items()) {
     const std::string at = path + "/" + escaped(item.key());
     if (item.key() == "$defs") {
-      for (const auto& definition : get_object(node, "$defs", what + path).items()) prepare(definition.value(), at + "/" + escaped(definition.key()), depth + 1);
+      for (const auto& definition : get_object(node, "$defs", what + path).items())
+        prepare(definition.value(), at + "/" + escaped(definition.key()), depth + 1);
     } else if (item.key() == "$ref") {
       resolve(get_string(node, "$ref", what + path), at);
     } else if (contains(kKeywords, item.key())) {
       prepare_keyword(item.key(), item.value(), at, depth);
     } else if (!contains(kAnnotations, item.key())) {
-      refuse(fmt::format("the keyword \"{}\" is not supported; accepted: $ref, $defs, {}", item.key(), fmt::join(kKeywords, ", ")));
+      refuse(fmt::format("the keyword \"{}\" is not supported; accepted: $ref, $defs, {}", item.key(),
+                         fmt::join(kKeywords, ", ")));
     }
   }
 }
@@ -134,10 +161,12 @@ void JsonSchema::Impl::prepare_keyword(const std::string& keyword, const Json& r
   };
   if (keyword == "type") {
     const auto known = [](const Json& name) { return name.is_string() && contains(kTypes, name.get<std::string>()); };
-    expect(known(rule) || (rule.is_array() && !rule.empty() && std::all_of(rule.begin(), rule.end(), known)), "a type name or a list of them");
+    expect(known(rule) || (rule.is_array() && !rule.empty() && std::all_of(rule.begin(), rule.end(), known)),
+           "a type name or a list of them");
   } else if (keyword == "enum" || keyword == "required") {
     expect(rule.is_array(), "a list");
-    if (keyword == "required") expect(std::all_of(rule.begin(), rule.end(), [](const Json& name) { return name.is_string(); }), "a list of names");
+    if (keyword == "required")
+      expect(std::all_of(rule.begin(), rule.end(), [](const Json& name) { return name.is_string(); }), "a list of names");
   } else if (keyword == "properties") {
     expect(rule.is_object(), "an object of schemas");
     for (const auto& item : rule.items()) prepare(item.value(), path + "/" + escaped(item.key()), depth + 1);
@@ -154,7 +183,7 @@ void JsonSchema::Impl::prepare_keyword(const std::string& keyword, const Json& r
   } else if (keyword == "uniqueItems") {
     expect(rule.is_boolean(), "true or false");
   } else if (keyword.rfind("minI", 0) == 0 || keyword.rfind("maxI", 0) == 0 || keyword.ends_with("Length")) {
-    expect(rule.is_number_unsigned(), "a whole number of 0 or more");
+    expect(rule.is_number_integer() && rule >= 0, "a whole number of 0 or more");
   } else if (keyword != "const") {
     expect(rule.is_number(), "a number");
   }
@@ -167,7 +196,8 @@ const Json& JsonSchema::Impl::resolve(const std::string& reference, const std::s
     const auto it = schema["$defs"].find(reference.substr(kPrefix.size()));
     if (it != schema["$defs"].end()) return *it;
   }
-  fail(ErrorKind::Input, fmt::format("{}{}: found \"{}\"; accepted: \"#\" or \"#/$defs/NAME\" of an existing definition", what, path, reference));
+  fail(ErrorKind::Input,
+       fmt::format("{}{}: found \"{}\"; accepted: \"#\" or \"#/$defs/NAME\" of an existing definition", what, path, reference));
 }
 
 void JsonSchema::Impl::check(const Json& node, const Json& value, const std::string& path, int depth, Check& out) const {
@@ -180,10 +210,12 @@ void JsonSchema::Impl::check(const Json& node, const Json& value, const std::str
   if (node.contains("$ref")) check(resolve(node["$ref"].get<std::string>(), path), value, path, depth + 1, out);
   if (const auto it = node.find("type"); it != node.end()) {
     const bool good = it->is_string() ? has_type(value, it->get<std::string>())
-                                      : std::any_of(it->begin(), it->end(), [&](const Json& name) { return has_type(value, name.get<std::string>()); });
+                                      : std::any_of(it->begin(), it->end(),
+                                                    [&](const Json& name) { return has_type(value, name.get<std::string>()); });
     if (!good) return out.add(path, fmt::format("found {}; accepted: {}", shown(value), with_article(*it)));
   }
-  if (const auto it = node.find("const"); it != node.end() && value != *it) out.add(path, fmt::format("found {}; accepted: {}", shown(value), shown(*it)));
+  if (const auto it = node.find("const"); it != node.end() && value != *it)
+    out.add(path, fmt::format("found {}; accepted: {}", shown(value), shown(*it)));
   if (const auto it = node.find("enum"); it != node.end() && std::find(it->begin(), it->end(), value) == it->end()) {
     std::vector<std::string> accepted;
     std::vector<std::string> words;
@@ -192,7 +224,9 @@ void JsonSchema::Impl::check(const Json& node, const Json& value, const std::str
       if (choice.is_string()) words.push_back(choice.get<std::string>());
     }
     const std::string nearest = value.is_string() ? nearest_word(value.get<std::string>(), words) : "";
-    out.add(path, fmt::format("found {}{}; accepted: {}", shown(value), nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest), fmt::join(accepted, ", ")));
+    out.add(path,
+            fmt::format("found {}{}; accepted: {}", shown(value),
+                        nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest), fmt::join(accepted, ", ")));
   }
   if (value.is_number()) check_number(node, value, path, out);
   if (value.is_string()) check_string(node, value.get<std::string>(), path, out);
@@ -204,7 +238,8 @@ void JsonSchema::Impl::check(const Json& node, const Json& value, const std::str
 void JsonSchema::Impl::check_number(const Json& node, const Json& value, const std::string& path, Check& out) const {
   const auto rule = [&](const char* keyword, std::string_view meaning, auto&& holds) {
     const auto it = node.find(keyword);
-    if (it != node.end() && !holds(value, *it)) out.add(path, fmt::format("found {}; accepted: {} {}", shown(value), meaning, shown(*it)));
+    if (it != node.end() && !holds(value, *it))
+      out.add(path, fmt::format("found {}; accepted: {} {}", shown(value), meaning, shown(*it)));
   };
   rule("minimum", "at least", [](const Json& a, const Json& b) { return a >= b; });
   rule("maximum", "at most", [](const Json& a, const Json& b) { return a <= b; });
@@ -223,7 +258,8 @@ void JsonSchema::Impl::check_string(const Json& node, const std::string& value, 
   if (const auto it = node.find("pattern"); it != node.end() && !patterns.at(it->get<std::string>()).matches(value)) {
     out.add(path, fmt::format("found {}; accepted: text that matches {}", shown(value), it->get<std::string>()));
   }
-  if (node.contains("format") && !is_date(value)) out.add(path, fmt::format("found {}; accepted: a date YYYY-MM-DD", shown(value)));
+  if (node.contains("format") && !is_date(value))
+    out.add(path, fmt::format("found {}; accepted: a date YYYY-MM-DD", shown(value)));
 }
 
 void JsonSchema::Impl::check_array(const Json& node, const Json& value, const std::string& path, int depth, Check& out) const {
@@ -236,11 +272,14 @@ void JsonSchema::Impl::check_array(const Json& node, const Json& value, const st
   if (const auto it = node.find("uniqueItems"); it != node.end() && it->get<bool>()) {
     std::set<std::string> seen;
     for (std::size_t i = 0; i < value.size(); ++i) {
-      if (!seen.insert(canonical_json(value[i])).second) out.add(fmt::format("{}/{}", path, i), fmt::format("found {} a second time; accepted: different items", shown(value[i])));
+      if (!seen.insert(canonical_json(value[i])).second)
+        out.add(fmt::format("{}/{}", path, i),
+                fmt::format("found {} a second time; accepted: different items", shown(value[i])));
     }
   }
   if (const auto it = node.find("items"); it != node.end()) {
-    for (std::size_t i = 0; i < value.size() && !out.full(); ++i) check(*it, value[i], fmt::format("{}/{}", path, i), depth + 1, out);
+    for (std::size_t i = 0; i < value.size() && !out.full(); ++i)
+      check(*it, value[i], fmt::format("{}/{}", path, i), depth + 1, out);
   }
 }
 
@@ -270,17 +309,20 @@ void JsonSchema::Impl::check_object(const Json& node, const Json& value, const s
       continue;
     }
     const std::string nearest = nearest_word(item.key(), names);
-    out.add(at, fmt::format("unknown member{}; accepted: {}", nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest), fmt::join(names, ", ")));
+    out.add(at, fmt::format("unknown member{}; accepted: {}",
+                            nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest), fmt::join(names, ", ")));
   }
 }
 
-std::vector<std::string> JsonSchema::Impl::trial(const Json& node, const Json& value, const std::string& path, int depth) const {
+std::vector<std::string> JsonSchema::Impl::trial(const Json& node, const Json& value, const std::string& path,
+                                                 int depth) const {
   Check out{.found = {}, .limit = 4};
   check(node, value, path, depth + 1, out);
   return out.found;
 }
 
-void JsonSchema::Impl::check_combined(const Json& node, const Json& value, const std::string& path, int depth, Check& out) const {
+void JsonSchema::Impl::check_combined(const Json& node, const Json& value, const std::string& path, int depth,
+                                      Check& out) const {
   if (const auto it = node.find("allOf"); it != node.end()) {
     for (const auto& part : *it) check(part, value, path, depth + 1, out);
   }
@@ -296,7 +338,9 @@ void JsonSchema::Impl::check_combined(const Json& node, const Json& value, const
       auto found = trial(part, value, path, depth);
       if (found.empty()) ++fitting;
       // The alternative that got furthest into the value explains best what was meant.
-      const auto reach = [](const std::vector<std::string>& list) { return list.empty() ? 0 : list.front().substr(0, list.front().find(": ")).size(); };
+      const auto reach = [](const std::vector<std::string>& list) {
+        return list.empty() ? 0 : list.front().substr(0, list.front().find(": ")).size();
+      };
       if (!found.empty() && (nearest.empty() || reach(found) > reach(nearest))) nearest = std::move(found);
     }
     if (fitting == 0) {

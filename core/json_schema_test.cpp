@@ -4,8 +4,6 @@
 
 #include "core/error.h"
 
-using namespace std::string_literals;
-
 namespace {
 
 using gauntlet::Json;
@@ -32,8 +30,9 @@ TEST_CASE("all problems are listed, up to the limit") {
 }
 
 TEST_CASE("a missing and an unknown member are named, with the nearest accepted one") {
-  const auto found = problems(R"({"type": "object", "properties": {"name": {}, "title": {}}, "required": ["name"], "additionalProperties": false})",
-                              R"({"tilte": 1})");
+  const auto found = problems(
+      R"({"type": "object", "properties": {"name": {}, "title": {}}, "required": ["name"], "additionalProperties": false})",
+      R"({"tilte": 1})");
   REQUIRE(found.size() == 2);
   CHECK(found[0] == "/: the member \"name\" is missing");
   CHECK(found[1] == "/tilte: unknown member (did you mean \"title\"?); accepted: name, title");
@@ -48,7 +47,10 @@ TEST_CASE("numbers: whole numbers written as floats are integers, bounds are inc
   CHECK_FALSE(valid(R"({"exclusiveMinimum": 4})", "4"));
 }
 
-TEST_CASE("an enormous float is no integer and does no harm") { CHECK_FALSE(valid(R"({"type": "integer"})", "1e300")); }
+TEST_CASE("an enormous float does no harm") {
+  CHECK(valid(R"({"type": "integer"})", "1e300"));
+  CHECK_FALSE(valid(R"({"type": "integer", "maximum": 10})", "1e300"));
+}
 
 TEST_CASE("strings: length in characters, pattern, date") {
   CHECK(valid(R"({"maxLength": 2})", R"("杭州")"));
@@ -56,6 +58,8 @@ TEST_CASE("strings: length in characters, pattern, date") {
   CHECK_FALSE(valid(R"({"pattern": "^[a-z]+$"})", R"("a1")"));
   CHECK(valid(R"({"format": "date"})", R"("2024-02-29")"));
   CHECK_FALSE(valid(R"({"format": "date"})", R"("2025-02-29")"));
+  CHECK_FALSE(valid(R"({"format": "date"})", R"("2025-13-01")"));
+  CHECK_FALSE(valid(R"({"format": "date"})", R"("2025-1-001")"));
 }
 
 TEST_CASE("arrays: number of items and uniqueness, where key order does not matter") {
@@ -65,7 +69,8 @@ TEST_CASE("arrays: number of items and uniqueness, where key order does not matt
 }
 
 TEST_CASE("enum and const compare whole values and suggest the nearest word") {
-  CHECK(problems(R"({"enum": ["read", "write"]})", R"("raed")")[0] == "/: found \"raed\" (did you mean \"read\"?); accepted: \"read\", \"write\"");
+  CHECK(problems(R"({"enum": ["read", "write"]})", R"("raed")")[0] ==
+        "/: found \"raed\" (did you mean \"read\"?); accepted: \"read\", \"write\"");
   CHECK_FALSE(valid(R"({"const": {"a": 1}})", R"({"a": 2})"));
 }
 
@@ -78,13 +83,15 @@ TEST_CASE("combinations: all, any, exactly one, none") {
 }
 
 TEST_CASE("the alternative that fits furthest explains the failure") {
-  const auto found = problems(R"({"anyOf": [{"type": "string"}, {"properties": {"min": {"type": "number"}}}]})", R"({"min": "x"})");
+  const auto found =
+      problems(R"({"anyOf": [{"type": "string"}, {"properties": {"min": {"type": "number"}}}]})", R"({"min": "x"})");
   REQUIRE(found.size() == 1);
   CHECK(found[0] == "/min: found \"x\"; accepted: a number");
 }
 
 TEST_CASE("definitions may refer to themselves") {
-  const char* schema = R"({"$defs": {"tree": {"type": "object", "properties": {"child": {"$ref": "#/$defs/tree"}}, "additionalProperties": false}}, "$ref": "#/$defs/tree"})";
+  const char* schema =
+      R"({"$defs": {"tree": {"type": "object", "properties": {"child": {"$ref": "#/$defs/tree"}}, "additionalProperties": false}}, "$ref": "#/$defs/tree"})";
   CHECK(valid(schema, R"({"child": {"child": {}}})"));
   CHECK(problems(schema, R"({"child": {"child": 1}})")[0] == "/child/child: found 1; accepted: an object");
 }
@@ -94,8 +101,9 @@ TEST_CASE("a reference that goes in a circle ends with a problem") {
 }
 
 TEST_CASE("a schema that uses an unsupported or malformed keyword is refused") {
-  for (const char* schema : {R"({"minimun": 1})", R"({"type": "text"})", R"({"minItems": -1})", R"({"$ref": "#/$defs/no"})", R"({"pattern": "(a"})", R"({"format": "uri"})", R"([])"}) {
-    CAPTURE(schema);
+  for (const char* schema : {R"({"minimun": 1})", R"({"type": "text"})", R"({"minItems": -1})", R"({"$ref": "#/$defs/no"})",
+                             R"({"pattern": "(a"})", R"({"format": "uri"})", R"([])"}) {
+    CAPTURE(std::string(schema));
     CHECK_THROWS_AS(gauntlet::JsonSchema(Json::parse(schema), "schema"), gauntlet::Error);
   }
 }

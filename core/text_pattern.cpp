@@ -61,12 +61,23 @@ class Reader {
   void escape(Ranges& out) {
     const char32_t c = take();
     switch (c) {
-      case U'd': out.insert(out.end(), {{U'0', U'9'}}); return;
-      case U'w': out.insert(out.end(), {{U'a', U'z'}, {U'A', U'Z'}, {U'0', U'9'}, {U'_', U'_'}}); return;
-      case U's': out.insert(out.end(), {{U' ', U' '}, {U'\t', U'\r'}}); return;
-      case U'n': out.push_back({U'\n', U'\n'}); return;
-      case U't': out.push_back({U'\t', U'\t'}); return;
-      default: break;
+      case U'd':
+        out.insert(out.end(), {{U'0', U'9'}});
+        return;
+      case U'w':
+        out.insert(out.end(), {{U'a', U'z'}, {U'A', U'Z'}, {U'0', U'9'}, {U'_', U'_'}});
+        return;
+      case U's':
+        out.insert(out.end(), {{U' ', U' '}, {U'\t', U'\r'}});
+        return;
+      case U'n':
+        out.push_back({U'\n', U'\n'});
+        return;
+      case U't':
+        out.push_back({U'\t', U'\t'});
+        return;
+      default:
+        break;
     }
     const bool letter = (c >= U'a' && c <= U'z') || (c >= U'A' && c <= U'Z') || (c >= U'0' && c <= U'9');
     if (letter) refuse("this escape is unknown; \\d, \\w, \\s, \\n, \\t and escaped punctuation are known");
@@ -96,7 +107,8 @@ class Reader {
   std::uint32_t number() {
     std::uint32_t value = 0;
     if (peek() < U'0' || peek() > U'9') refuse("a number is missing in braces");
-    while (peek() >= U'0' && peek() <= U'9') value = std::min<std::uint32_t>(value * 10 + static_cast<std::uint32_t>(take() - U'0'), 100'000);
+    while (peek() >= U'0' && peek() <= U'9')
+      value = std::min<std::uint32_t>(value * 10 + static_cast<std::uint32_t>(take() - U'0'), 100'000);
     return value;
   }
 
@@ -121,7 +133,8 @@ class Reader {
 }  // namespace
 
 bool TextPattern::Atom::accepts(char32_t c) const {
-  const bool inside = std::any_of(ranges.begin(), ranges.end(), [&](const auto& range) { return c >= range.first && c <= range.second; });
+  const bool inside =
+      std::any_of(ranges.begin(), ranges.end(), [&](const auto& range) { return c >= range.first && c <= range.second; });
   return inside != negated;
 }
 

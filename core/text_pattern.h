@@ -9,8 +9,8 @@
 
 namespace gauntlet {
 
-/// Accepted: literals, ".", classes ("[a-z_]", "[^0-9]"), \d \w \s and escaped punctuation, each followed by *, +, ?, {n} or {m,n}; "^" at the
-/// start and "$" at the end. No groups, alternatives or look-around. Works on code points.
+/// Accepted: literals, ".", classes ("[a-z_]", "[^0-9]"), \d \w \s and escaped punctuation, each followed by *, +, ?, {n} or
+/// {m,n}; "^" at the start and "$" at the end. No groups, alternatives or look-around. Works on code points.
 class TextPattern {
  public:
   /// Throws Error(Input) saying what is not accepted.
