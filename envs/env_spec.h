@@ -18,19 +18,19 @@ struct ColumnSpec {
   std::string name;
   ColumnType type = ColumnType::Text;
   int decimals = 0;
-  std::string label;        ///< how prompts call it; empty: the name with spaces
-  std::string unit;         ///< "CNY per night"; for prompts
+  std::string label;  ///< how prompts call it; empty: the name with spaces
+  std::string unit;   ///< "CNY per night"; for prompts
   std::string references;
   std::string description;
-  Json generator;           ///< see docs/environments.md
+  Json generator;                             ///< see docs/environments.md
   std::shared_ptr<const Generator> compiled;  ///< shared by copies of the spec; immutable
 };
 
 struct EntitySpec {
-  std::string name;         ///< table name
-  std::string key;          ///< column that names a row, globally unique in a world; empty for relations
+  std::string name;  ///< table name
+  std::string key;   ///< column that names a row, globally unique in a world; empty for relations
   std::string description;
-  Json count;               ///< how many rows: {"fixed"}, {"parameter"}, {"per", …}, {"cross", …}
+  Json count;  ///< how many rows: {"fixed"}, {"parameter"}, {"per", …}, {"cross", …}
   std::vector<ColumnSpec> columns;
 
   const ColumnSpec* find_column(std::string_view column) const;
@@ -42,13 +42,14 @@ struct EntitySpec {
 struct RevealSpec {
   std::string entity;
   std::vector<std::pair<std::string, std::string>> given;
-  std::string keywords;     ///< name of an array argument that selects columns; empty if none
+  std::string keywords;  ///< name of an array argument that selects columns; empty if none
 };
 
 enum class ToolEffect { Read, Write, Submit };
 enum class ResultShape { List, Object, Rows, Scalar };
 
-/// One argument. The accepted subset of JSON Schema: string (optionally format date), integer, number, boolean, array of strings.
+/// One argument. The accepted subset of JSON Schema: string (optionally format date), integer, number, boolean, array of
+/// strings.
 struct ToolParameter {
   enum class Type { String, Integer, Number, Boolean, Strings };
   std::string name;
@@ -61,21 +62,21 @@ struct ToolParameter {
 };
 
 struct ToolCheck {
-  std::string unless_sql;   ///< the check fails if this SELECT gives no row
+  std::string unless_sql;  ///< the check fails if this SELECT gives no row
   std::string error_code;
-  std::string message;      ///< "{argument}" is replaced by the argument's value
+  std::string message;  ///< "{argument}" is replaced by the argument's value
 };
 
 struct ToolDefinition {
   ToolSpec spec;
-  std::vector<ToolParameter> parameters;                    ///< spec.parameters, taken apart
+  std::vector<ToolParameter> parameters;  ///< spec.parameters, taken apart
   ToolEffect effect = ToolEffect::Read;
-  std::vector<ToolCheck> checks;                            ///< in order; for Write the preconditions
-  std::vector<std::string> statements;                      ///< Read: one SELECT; Write: one or more writes, then optionally a SELECT
+  std::vector<ToolCheck> checks;        ///< in order; for Write the preconditions
+  std::vector<std::string> statements;  ///< Read: one SELECT; Write: one or more writes, then optionally a SELECT
   ResultShape shape = ResultShape::List;
-  std::vector<std::string> result_columns;                  ///< List and Scalar: one
-  std::string keywords;                                     ///< Object: an array argument that selects among result_columns; empty: all
-  std::map<std::string, std::vector<std::string>> reads;    ///< table to columns; the authorizer allows exactly these
+  std::vector<std::string> result_columns;  ///< List and Scalar: one
+  std::string keywords;                     ///< Object: an array argument that selects among result_columns; empty: all
+  std::map<std::string, std::vector<std::string>> reads;  ///< table to columns; the authorizer allows exactly these
   std::map<std::string, std::vector<std::string>> writes;
   std::optional<RevealSpec> reveals;
 };
@@ -84,7 +85,7 @@ struct WorldParameter {
   std::string name;
   ColumnType type = ColumnType::Integer;  ///< Integer, Date or Text
   Json fallback;
-  std::int64_t minimum = 0;               ///< Integer only
+  std::int64_t minimum = 0;  ///< Integer only
   std::int64_t maximum = 0;
   std::string description;
 };
@@ -93,17 +94,17 @@ struct EnvSpec {
   std::string name;
   std::string title;
   std::string description;
-  std::string family;                     ///< general, search, code, interpreter
-  std::string locale;                     ///< locale pack of name generators
+  std::string family;                                                  ///< general, search, code, interpreter
+  std::string locale;                                                  ///< locale pack of name generators
   std::map<std::string, std::vector<std::string>, std::less<>> names;  ///< the locale's word lists
   std::vector<WorldParameter> parameters;
-  std::vector<EntitySpec> entities;       ///< parents before children
+  std::vector<EntitySpec> entities;  ///< parents before children
   std::vector<ToolDefinition> tools;
-  std::string submit_tool;                ///< tool with ToolEffect::Submit
-  std::string submit_argument;            ///< its argument that holds the answer text
-  Json tasks;                             ///< task templates, read by synth/; null if none
-  Json source;                            ///< the whole document as given
-  std::string sha256;                     ///< of canonical_json(source)
+  std::string submit_tool;      ///< tool with ToolEffect::Submit
+  std::string submit_argument;  ///< its argument that holds the answer text
+  Json tasks;                   ///< task templates, read by synth/; null if none
+  Json source;                  ///< the whole document as given
+  std::string sha256;           ///< of canonical_json(source)
 
   const EntitySpec* find_entity(std::string_view name) const;
   const ToolDefinition* find_tool(std::string_view name) const;
@@ -121,7 +122,8 @@ EnvSpec load_builtin_domain(const std::string& name);
 /// A built-in name or the path of a spec file (recognised by a '/' or a ".json" ending).
 EnvSpec load_env_spec(const std::string& name_or_path);
 
-/// Deterministic in (spec, key). Throws Error(Input) for parameters or edits that the spec does not have or that are out of range.
+/// Deterministic in (spec, key). Throws Error(Input) for parameters or edits that the spec does not have or that are out of
+/// range.
 std::shared_ptr<const World> build_world(const EnvSpec& spec, const WorldKey& key);
 
 /// Writes the world as an SQLite file (every entity a table). Refuses to overwrite. Throws Error(Store).

@@ -17,13 +17,27 @@ void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
@@ -44,7 +58,8 @@ void append_json_number(std::string& out, double value) {
   if (std::abs(value) < kExact) {
     const std::int64_t millionths = std::llround(value * 1e6);
     const std::int64_t magnitude = std::abs(millionths);
-    fmt::format_to(std::back_inserter(out), "{}{}.{:06}", millionths < 0 ? "-" : "", magnitude / 1'000'000, magnitude % 1'000'000);
+    fmt::format_to(std::back_inserter(out), "{}{}.{:06}", millionths < 0 ? "-" : "", magnitude / 1'000'000,
+                   magnitude % 1'000'000);
     while (out.back() == '0' && out[out.size() - 2] != '.') out.pop_back();
     return;
   }

@@ -28,8 +28,8 @@ struct EnvRuntime::Impl {
   std::mutex mutex;
   std::vector<std::unique_ptr<ToolConnection>> idle;  ///< the most recently used last
 
-  /// Nearest first: one in this state, one with this world, one whose world nobody needs any more, a new one while there is room, and
-  /// at last the least recently used.
+  /// Nearest first: one in this state, one with this world, one whose world nobody needs any more, a new one while there is
+  /// room, and at last the least recently used.
   std::unique_ptr<ToolConnection> borrow(const World* world, const WriteLog* state) {
     {
       const std::lock_guard lock(mutex);
@@ -62,7 +62,8 @@ struct EnvRuntime::Impl {
 
 EnvRuntime::EnvRuntime(std::shared_ptr<const EnvSpec> spec) : impl_(std::make_unique<Impl>()) {
   impl_->spec = std::move(spec);
-  for (std::size_t i = 0; i < impl_->spec->tools.size(); ++i) impl_->tool_numbers[impl_->spec->tools[i].spec.name] = static_cast<int>(i);
+  for (std::size_t i = 0; i < impl_->spec->tools.size(); ++i)
+    impl_->tool_numbers[impl_->spec->tools[i].spec.name] = static_cast<int>(i);
 }
 
 EnvRuntime::~EnvRuntime() = default;
@@ -108,7 +109,8 @@ ToolOutcome Session::call(std::string_view tool, std::string_view arguments) {
   if (it == runtime.tool_numbers.end()) {
     std::vector<std::string> names;
     for (const auto& definition : runtime.spec->tools) names.push_back(definition.spec.name);
-    return tool_error("unknown_tool", fmt::format("there is no tool named \"{}\"; the tools are: {}", clip_text(tool, 100), fmt::join(names, ", ")));
+    return tool_error("unknown_tool", fmt::format("there is no tool named \"{}\"; the tools are: {}", clip_text(tool, 100),
+                                                  fmt::join(names, ", ")));
   }
   const ToolDefinition& definition = runtime.spec->tools[static_cast<std::size_t>(it->second)];
   if (definition.effect == ToolEffect::Submit) return impl_->submit(*runtime.spec, arguments);
@@ -120,7 +122,8 @@ ToolOutcome Session::call(std::string_view tool, std::string_view arguments) {
   ToolOutcome outcome = connection->call(it->second, arguments);
   if (definition.effect == ToolEffect::Write && !outcome.is_error) {
     const std::size_t length = impl_->log == nullptr ? 1 : impl_->log->length + 1;
-    impl_->log = std::make_shared<const WriteLog>(WriteLog{.previous = impl_->log, .tool = it->second, .arguments = std::string(arguments), .length = length});
+    impl_->log = std::make_shared<const WriteLog>(
+        WriteLog{.previous = impl_->log, .tool = it->second, .arguments = std::string(arguments), .length = length});
     connection->advance(impl_->log);
   }
   runtime.give_back(std::move(connection));

@@ -14,15 +14,15 @@ namespace gauntlet {
 /// What a call gave back. Refusals (unknown tool, bad arguments, failed precondition, unknown name) are data for the agent:
 /// {"error": {"code", "message"}}; only faults of the environment itself throw Error(Infrastructure).
 struct ToolOutcome {
-  std::string content;       ///< canonical JSON
+  std::string content;  ///< canonical JSON
   bool is_error = false;
-  bool ends_episode = false; ///< an answer was submitted
+  bool ends_episode = false;  ///< an answer was submitted
 };
 
 class ToolConnection;
 
-/// An environment's compiled tools: a pool of in-memory SQLite connections with prepared statements, any of which can be loaded with any
-/// world of the spec. Safe from many threads; outlives its sessions through shared ownership (every Session holds it).
+/// An environment's compiled tools: a pool of in-memory SQLite connections with prepared statements, any of which can be loaded
+/// with any world of the spec. Safe from many threads; outlives its sessions through shared ownership (every Session holds it).
 class EnvRuntime {
  public:
   explicit EnvRuntime(std::shared_ptr<const EnvSpec> spec);
@@ -38,8 +38,8 @@ class EnvRuntime {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The state of one episode: the shared world and the writes done so far. A fresh one and a fork cost no copy of the world: writes
-/// are kept as an immutable shared log and replayed on a borrowed connection. Not thread-safe; movable.
+/// The state of one episode: the shared world and the writes done so far. A fresh one and a fork cost no copy of the world:
+/// writes are kept as an immutable shared log and replayed on a borrowed connection. Not thread-safe; movable.
 class Session {
  public:
   Session(std::shared_ptr<EnvRuntime> runtime, std::shared_ptr<const World> world);

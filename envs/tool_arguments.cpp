@@ -21,16 +21,24 @@ constexpr double kMaxExactInteger = 9007199254740992.0;  // 2^53
 
 std::string_view type_name(element value) {
   switch (value.type()) {
-    case element_type::ARRAY: return "an array";
-    case element_type::OBJECT: return "an object";
-    case element_type::STRING: return "a string";
-    case element_type::BOOL: return "a boolean";
-    case element_type::NULL_VALUE: return "null";
-    default: return "a number";
+    case element_type::ARRAY:
+      return "an array";
+    case element_type::OBJECT:
+      return "an object";
+    case element_type::STRING:
+      return "a string";
+    case element_type::BOOL:
+      return "a boolean";
+    case element_type::NULL_VALUE:
+      return "null";
+    default:
+      return "a number";
   }
 }
 
-std::string wrong_type(std::string_view expected, element value) { return fmt::format("expected {}, found {}", expected, type_name(value)); }
+std::string wrong_type(std::string_view expected, element value) {
+  return fmt::format("expected {}, found {}", expected, type_name(value));
+}
 
 /// Empty, or what is wrong with the number.
 std::string check_range(const ToolParameter& parameter, double number) {
@@ -48,7 +56,8 @@ std::string read_integer(const ToolParameter& parameter, element value, ToolArgu
   if (value.get(out.integer) != SUCCESS) {
     double number = 0;
     if (!value.is_number() || value.get(number) != SUCCESS) return wrong_type("an integer", value);
-    if (std::floor(number) != number || std::abs(number) > kMaxExactInteger) return fmt::format("expected an integer, found {}", number);
+    if (std::floor(number) != number || std::abs(number) > kMaxExactInteger)
+      return fmt::format("expected an integer, found {}", number);
     out.integer = static_cast<std::int64_t>(number);
   }
   return check_range(parameter, static_cast<double>(out.integer));
@@ -80,7 +89,8 @@ std::string read_value(const ToolParameter& parameter, element value, ToolArgume
         return fmt::format("expected a date YYYY-MM-DD, found \"{}\"", clip_text(out.text, kMaxShownBytes));
       }
       return "";
-    case ToolParameter::Type::Integer: return read_integer(parameter, value, out);
+    case ToolParameter::Type::Integer:
+      return read_integer(parameter, value, out);
     case ToolParameter::Type::Number:
       if (value.get(out.number) != SUCCESS) return wrong_type("a number", value);
       return check_range(parameter, out.number);
@@ -90,7 +100,8 @@ std::string read_value(const ToolParameter& parameter, element value, ToolArgume
       out.integer = flag ? 1 : 0;
       return "";
     }
-    case ToolParameter::Type::Strings: return read_strings(parameter, value, out);
+    case ToolParameter::Type::Strings:
+      return read_strings(parameter, value, out);
   }
   return "";
 }
@@ -137,7 +148,8 @@ std::optional<ArgumentProblem> ToolArgumentParser::parse(const ToolDefinition& t
     std::size_t i = 0;
     while (i < tool.parameters.size() && tool.parameters[i].name != key) ++i;
     if (i == tool.parameters.size()) {
-      return ArgumentProblem{kInvalid, fmt::format("unknown argument \"{}\"; accepted: {}", clip_text(key, kMaxShownBytes), names_of(tool))};
+      return ArgumentProblem{
+          kInvalid, fmt::format("unknown argument \"{}\"; accepted: {}", clip_text(key, kMaxShownBytes), names_of(tool))};
     }
     if (values[i].given) return ArgumentProblem{kInvalid, fmt::format("argument \"{}\" appears twice", key)};
     values[i].given = true;
@@ -170,11 +182,21 @@ std::string fill_message(const std::string& pattern, const ToolDefinition& tool,
     }
     const ToolArgument& value = values[static_cast<std::size_t>(it - tool.parameters.begin())];
     switch (it->type) {
-      case ToolParameter::Type::String: message += clip_text(value.text, kMaxShownBytes); break;
-      case ToolParameter::Type::Number: append_json_number(message, value.number); break;
-      case ToolParameter::Type::Boolean: message += value.integer != 0 ? "true" : "false"; break;
-      case ToolParameter::Type::Integer: message += std::to_string(value.integer); break;
-      case ToolParameter::Type::Strings: message += clip_text(fmt::format("{}", fmt::join(value.items, ", ")), kMaxShownBytes); break;
+      case ToolParameter::Type::String:
+        message += clip_text(value.text, kMaxShownBytes);
+        break;
+      case ToolParameter::Type::Number:
+        append_json_number(message, value.number);
+        break;
+      case ToolParameter::Type::Boolean:
+        message += value.integer != 0 ? "true" : "false";
+        break;
+      case ToolParameter::Type::Integer:
+        message += std::to_string(value.integer);
+        break;
+      case ToolParameter::Type::Strings:
+        message += clip_text(fmt::format("{}", fmt::join(value.items, ", ")), kMaxShownBytes);
+        break;
     }
     at = close + 1;
   }

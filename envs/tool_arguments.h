@@ -35,8 +35,8 @@ class ToolArgumentParser {
   ToolArgumentParser(const ToolArgumentParser&) = delete;
   ToolArgumentParser& operator=(const ToolArgumentParser&) = delete;
 
-  /// Any bytes are survived. Blank text means no arguments, and a single string where an array of strings is expected means one item:
-  /// both are common slips and unambiguous.
+  /// Any bytes are survived. Blank text means no arguments, and a single string where an array of strings is expected means one
+  /// item: both are common slips and unambiguous.
   std::optional<ArgumentProblem> parse(const ToolDefinition& tool, std::string_view text);
 
   const std::vector<ToolArgument>& values() const;  ///< [tool.parameters] of the last successful parse

@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::size_t kMaxResultBytes = 250'000;
 
-// A statement's work is bounded in steps of SQLite's virtual machine, not in time, so that a slow machine gives the same results as a fast
-// one. A look-up takes about 30 steps; the bound is reached after about half a second.
+// A statement's work is bounded in steps of SQLite's virtual machine, not in time, so that a slow machine gives the same
+// results as a fast one. A look-up takes about 30 steps; the bound is reached after about half a second.
 constexpr int kStepsPerCount = 10'000;
 constexpr int kMaxCounts = 2'000;
 
@@ -34,6 +34,41 @@ struct StatementProblem {
   std::string message;
 };
 
+SqliteDb open_empty(const EnvSpec& spec) {
+  sqlite3* raw = nullptr;
+  // One thread uses a connection at a time, so SQLite's own mutexes would only cost.
+  const int opened = sqlite3_open_v2(
+      ":memory:", &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, nullptr);
+  SqliteDb db(raw);
+  check_sqlite(opened, raw, ErrorKind::Infrastructure, "open an in-memory database");
+  execute(raw, "PRAGMA temp_store=MEMORY; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF");
+  for (const auto& entity : spec.entities) execute(raw, create_table_sql(entity));
+  restrict_connection(raw);
+  return db;
+}
+
+PreparedTool compile_tool(StatementCompiler& compiler, const ToolDefinition& tool, const std::string& path) {
+  PreparedTool compiled;
+  for (std::size_t i = 0; i < tool.checks.size(); ++i) {
+    const std::string at = fmt::format("{}/checks/{}/unless", path, i);
+    compiled.checks.push_back(compiler.compile(tool.checks[i].unless_sql, tool, StatementRight::Read, at));
+  }
+  for (std::size_t i = 0; i < tool.statements.size(); ++i) {
+    const auto right = tool.effect == ToolEffect::Write ? StatementRight::Write : StatementRight::Read;
+    compiled.statements.push_back(compiler.compile(tool.statements[i], tool, right, fmt::format("{}/statements/{}", path, i)));
+  }
+  if (tool.effect != ToolEffect::Submit) {
+    const int found = compiled.statements.back().columns;
+    require(found == static_cast<int>(tool.result_columns.size()), ErrorKind::Input,
+            fmt::format("{}/result/columns: found {} names; accepted: {}, as many as the last statement has columns", path,
+                        tool.result_columns.size(), found));
+  }
+  for (std::size_t i = 0; i < tool.parameters.size(); ++i) {
+    if (!tool.keywords.empty() && tool.parameters[i].name == tool.keywords) compiled.keywords = static_cast<int>(i);
+  }
+  return compiled;
+}
+
 bool is_many(ResultShape shape) { return shape == ResultShape::List || shape == ResultShape::Rows; }
 
 void append_cell(const ToolStatement& tool, int column, std::string& out) {
@@ -49,8 +84,12 @@ void append_cell(const ToolStatement& tool, int column, std::string& out) {
       }
       break;
     }
-    case SQLITE_FLOAT: append_json_number(out, sqlite3_column_double(statement, column)); break;
-    case SQLITE_NULL: out += "null"; break;
+    case SQLITE_FLOAT:
+      append_json_number(out, sqlite3_column_double(statement, column));
+      break;
+    case SQLITE_NULL:
+      out += "null";
+      break;
     default: {
       const auto* text = static_cast<const char*>(sqlite3_column_blob(statement, column));
       append_json_string(out, {text == nullptr ? "" : text, static_cast<std::size_t>(sqlite3_column_bytes(statement, column))});
@@ -59,6 +98,21 @@ void append_cell(const ToolStatement& tool, int column, std::string& out) {
 }
 
 }  // namespace
+
+std::vector<std::string> check_statements(const EnvSpec& spec) {
+  const SqliteDb db = open_empty(spec);
+  StatementCompiler compiler(db.get());
+  std::vector<std::string> problems;
+  for (std::size_t i = 0; i < spec.tools.size(); ++i) {
+    try {
+      compile_tool(compiler, spec.tools[i], fmt::format("/tools/{}", i));
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::Input) throw;
+      problems.emplace_back(error.what());
+    }
+  }
+  return problems;
+}
 
 ToolOutcome tool_error(std::string_view code, std::string_view message) {
   std::string content = "{\"error\":{\"code\":";
@@ -85,7 +139,6 @@ struct ToolConnection::Impl {
 
   SqliteStatement prepare(const std::string& sql);
   void run_plain(const SqliteStatement& statement, std::string_view attempted);
-  void compile_tools();
   void load(const World& target);
   void bind(const ToolStatement& prepared, const ToolDefinition& tool);
   StatementProblem explain(int code) const;
@@ -108,44 +161,15 @@ void ToolConnection::Impl::run_plain(const SqliteStatement& statement, std::stri
   check_sqlite(code, db.get(), ErrorKind::Infrastructure, attempted);
 }
 
-void ToolConnection::Impl::compile_tools() {
-  StatementCompiler compiler(db.get());
-  for (std::size_t number = 0; number < spec->tools.size(); ++number) {
-    const ToolDefinition& tool = spec->tools[number];
-    const std::string path = fmt::format("/tools/{}", number);
-    PreparedTool compiled;
-    for (std::size_t i = 0; i < tool.checks.size(); ++i) {
-      const std::string at = fmt::format("{}/checks/{}/unless", path, i);
-      compiled.checks.push_back(compiler.compile(tool.checks[i].unless_sql, tool, StatementRight::Read, at));
-    }
-    for (std::size_t i = 0; i < tool.statements.size(); ++i) {
-      const auto right = tool.effect == ToolEffect::Write ? StatementRight::Write : StatementRight::Read;
-      compiled.statements.push_back(compiler.compile(tool.statements[i], tool, right, fmt::format("{}/statements/{}", path, i)));
-    }
-    if (tool.effect != ToolEffect::Submit) {
-      const int found = compiled.statements.back().columns;
-      require(found == static_cast<int>(tool.result_columns.size()), ErrorKind::Input,
-              fmt::format("{}/result/columns: found {} names; accepted: {}, as many as the last statement has columns", path, tool.result_columns.size(), found));
-    }
-    for (std::size_t i = 0; i < tool.parameters.size(); ++i) {
-      if (!tool.keywords.empty() && tool.parameters[i].name == tool.keywords) compiled.keywords = static_cast<int>(i);
-    }
-    tools.push_back(std::move(compiled));
-  }
-}
-
 ToolConnection::ToolConnection(const EnvSpec& spec) : impl_(std::make_unique<Impl>()) {
   Impl& impl = *impl_;
   impl.spec = &spec;
-  sqlite3* raw = nullptr;
-  // One thread uses a connection at a time, so SQLite's own mutexes would only cost.
-  const int opened = sqlite3_open_v2(":memory:", &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, nullptr);
-  impl.db.reset(raw);
-  check_sqlite(opened, raw, ErrorKind::Infrastructure, "open an in-memory database");
-  execute(raw, "PRAGMA temp_store=MEMORY; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF");
-  for (const auto& entity : spec.entities) execute(raw, create_table_sql(entity));
-  restrict_connection(raw);
-  impl.compile_tools();
+  impl.db = open_empty(spec);
+  {
+    StatementCompiler compiler(impl.db.get());
+    for (std::size_t i = 0; i < spec.tools.size(); ++i)
+      impl.tools.push_back(compile_tool(compiler, spec.tools[i], fmt::format("/tools/{}", i)));
+  }
   for (const auto& entity : spec.entities) {
     impl.inserts.push_back(impl.prepare(insert_sql(entity)));
     impl.deletes.push_back(impl.prepare(fmt::format("DELETE FROM \"{}\"", entity.name)));
@@ -156,7 +180,7 @@ ToolConnection::ToolConnection(const EnvSpec& spec) : impl_(std::make_unique<Imp
   impl.release_tool = impl.prepare("RELEASE tool");
   impl.rollback_tool = impl.prepare("ROLLBACK TO tool");
   impl.rollback_all = impl.prepare("ROLLBACK TO pristine");
-  sqlite3_progress_handler(raw, kStepsPerCount, count_steps, &impl.counts_left);
+  sqlite3_progress_handler(impl.db.get(), kStepsPerCount, count_steps, &impl.counts_left);
 }
 
 ToolConnection::~ToolConnection() = default;
@@ -165,7 +189,8 @@ const WriteLog* ToolConnection::state() const { return impl_->state.get(); }
 bool ToolConnection::world_is_unused() const { return impl_->world.use_count() == 1; }
 void ToolConnection::advance(std::shared_ptr<const WriteLog> log) { impl_->state = std::move(log); }
 
-/// Replaces the contents, and stays inside a transaction with a savepoint to return to: reads within one need no lock of their own.
+/// Replaces the contents, and stays inside a transaction with a savepoint to return to: reads within one need no lock of their
+/// own.
 void ToolConnection::Impl::load(const World& target) {
   world.reset();
   state.reset();
@@ -174,7 +199,8 @@ void ToolConnection::Impl::load(const World& target) {
   run_plain(begin, "begin a world");
   for (std::size_t i = 0; i < spec->entities.size(); ++i) {
     const int table = target.find_table(spec->entities[i].name);
-    require(table >= 0, ErrorKind::Internal, fmt::format("the world has no table {}; it was built from another environment", spec->entities[i].name));
+    require(table >= 0, ErrorKind::Internal,
+            fmt::format("the world has no table {}; it was built from another environment", spec->entities[i].name));
     run_plain(deletes[i], "empty a table");
     insert_rows(db.get(), inserts[i].get(), target, target.tables[static_cast<std::size_t>(table)]);
   }
@@ -198,7 +224,8 @@ void ToolConnection::move_to(const std::shared_ptr<const World>& world, const st
   impl.state.reset();
   for (auto it = pending.rbegin(); it != pending.rend(); ++it) {
     const ToolOutcome outcome = call((*it)->tool, (*it)->arguments);
-    require(!outcome.is_error, ErrorKind::Infrastructure, fmt::format("a recorded write no longer succeeds: {}", outcome.content));
+    require(!outcome.is_error, ErrorKind::Infrastructure,
+            fmt::format("a recorded write no longer succeeds: {}", outcome.content));
   }
   impl.state = log;
 }
@@ -225,13 +252,18 @@ void ToolConnection::Impl::bind(const ToolStatement& prepared, const ToolDefinit
 /// Refusals by the data are the agent's business; a lack of memory or a damaged connection is not.
 StatementProblem ToolConnection::Impl::explain(int code) const {
   switch (code & 0xFF) {
-    case SQLITE_INTERRUPT: return {"too_expensive", "the call needs more work than one call may do; ask for less"};
-    case SQLITE_TOOBIG: return {"result_too_large", "a value is too large"};
-    case SQLITE_CONSTRAINT: return {"constraint_failed", sqlite3_errmsg(db.get())};
+    case SQLITE_INTERRUPT:
+      return {"too_expensive", "the call needs more work than one call may do; ask for less"};
+    case SQLITE_TOOBIG:
+      return {"result_too_large", "a value is too large"};
+    case SQLITE_CONSTRAINT:
+      return {"constraint_failed", sqlite3_errmsg(db.get())};
     case SQLITE_ERROR:
     case SQLITE_MISMATCH:
-    case SQLITE_RANGE: return {"failed", sqlite3_errmsg(db.get())};
-    default: fail(ErrorKind::Infrastructure, fmt::format("could not run a tool's statement: {}", sqlite3_errmsg(db.get())));
+    case SQLITE_RANGE:
+      return {"failed", sqlite3_errmsg(db.get())};
+    default:
+      fail(ErrorKind::Infrastructure, fmt::format("could not run a tool's statement: {}", sqlite3_errmsg(db.get())));
   }
 }
 
@@ -246,7 +278,8 @@ StatementProblem ToolConnection::Impl::select_columns(const ToolDefinition& tool
   for (const auto& item : parser.values()[static_cast<std::size_t>(compiled.keywords)].items) {
     const auto it = std::find(tool.result_columns.begin(), tool.result_columns.end(), item);
     if (it == tool.result_columns.end()) {
-      return {"unknown_keyword", fmt::format("unknown keyword \"{}\"; accepted: {}", clip_text(item, 100), fmt::join(tool.result_columns, ", "))};
+      return {"unknown_keyword",
+              fmt::format("unknown keyword \"{}\"; accepted: {}", clip_text(item, 100), fmt::join(tool.result_columns, ", "))};
     }
     const int column = static_cast<int>(it - tool.result_columns.begin());
     if (std::find(columns.begin(), columns.end(), column) == columns.end()) columns.push_back(column);
@@ -265,7 +298,8 @@ void ToolConnection::Impl::append_object(const ToolDefinition& tool, const ToolS
   out += '}';
 }
 
-StatementProblem ToolConnection::Impl::write_result(const ToolDefinition& tool, const ToolStatement& prepared, std::string& out) {
+StatementProblem ToolConnection::Impl::write_result(const ToolDefinition& tool, const ToolStatement& prepared,
+                                                    std::string& out) {
   sqlite3_stmt* statement = prepared.statement.get();
   const bool many = is_many(tool.shape);
   const bool bare = tool.shape == ResultShape::List || tool.shape == ResultShape::Scalar;
@@ -293,13 +327,15 @@ StatementProblem ToolConnection::Impl::write_result(const ToolDefinition& tool, 
 }
 
 ToolOutcome ToolConnection::Impl::run(const ToolDefinition& tool, const PreparedTool& compiled) {
-  if (const StatementProblem problem = select_columns(tool, compiled); !problem.code.empty()) return tool_error(problem.code, problem.message);
+  if (const StatementProblem problem = select_columns(tool, compiled); !problem.code.empty())
+    return tool_error(problem.code, problem.message);
   for (std::size_t i = 0; i < compiled.checks.size(); ++i) {
     const ToolStatement& check = compiled.checks[i];
     bind(check, tool);
     const int code = sqlite3_step(check.statement.get());
     sqlite3_reset(check.statement.get());
-    if (code == SQLITE_DONE) return tool_error(tool.checks[i].error_code, fill_message(tool.checks[i].message, tool, parser.values()));
+    if (code == SQLITE_DONE)
+      return tool_error(tool.checks[i].error_code, fill_message(tool.checks[i].message, tool, parser.values()));
     if (code == SQLITE_ROW) continue;
     const StatementProblem problem = explain(code);
     return tool_error(problem.code, problem.message);

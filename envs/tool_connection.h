@@ -1,7 +1,7 @@
 #pragma once
 
-// One in-memory SQLite connection with an environment's tools as prepared statements. It can be loaded with any world of the spec and
-// moved to any state reached from it by write tools. One thread at a time.
+// One in-memory SQLite connection with an environment's tools as prepared statements. It can be loaded with any world of the
+// spec and moved to any state reached from it by write tools. One thread at a time.
 
 #include <memory>
 #include <string>
@@ -23,8 +23,8 @@ struct WriteLog {
 
 class ToolConnection {
  public:
-  /// Creates the tables and compiles every statement under an authorizer that allows exactly what the tool declares. Throws Error(Input)
-  /// with the path of the statement that does not compile.
+  /// Creates the tables and compiles every statement under an authorizer that allows exactly what the tool declares. Throws
+  /// Error(Input) with the path of the statement that does not compile.
   explicit ToolConnection(const EnvSpec& spec);
   ~ToolConnection();
   ToolConnection(const ToolConnection&) = delete;
@@ -39,8 +39,8 @@ class ToolConnection {
   /// Brings it to `world` after the writes of `log` (null: none).
   void move_to(const std::shared_ptr<const World>& world, const std::shared_ptr<const WriteLog>& log);
 
-  /// Runs tool number `tool`. For a write that succeeded the connection is then one write past state(); the caller must record that
-  /// with advance().
+  /// Runs tool number `tool`. For a write that succeeded the connection is then one write past state(); the caller must record
+  /// that with advance().
   ToolOutcome call(int tool, std::string_view arguments);
   void advance(std::shared_ptr<const WriteLog> log);
 
@@ -51,6 +51,9 @@ class ToolConnection {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Compiles every statement of every tool; what is wrong, each with its path ("/tools/3/statements/0: …").
+std::vector<std::string> check_statements(const EnvSpec& spec);
 
 /// {"error": {"code", "message"}}
 ToolOutcome tool_error(std::string_view code, std::string_view message);

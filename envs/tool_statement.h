@@ -1,6 +1,7 @@
 #pragma once
 
-// One SQL statement that an environment declares, compiled under an authorizer that allows what its tool declares and nothing else.
+// One SQL statement that an environment declares, compiled under an authorizer that allows what its tool declares and nothing
+// else.
 
 #include <string>
 #include <vector>
@@ -19,8 +20,8 @@ struct ToolStatement {
 
 enum class StatementRight { Read, Write };
 
-/// While one exists, its connection can compile nothing but what is declared. The authorizer is set once for all statements, because
-/// setting it makes SQLite compile the earlier ones again.
+/// While one exists, its connection can compile nothing but what is declared. The authorizer is set once for all statements,
+/// because setting it makes SQLite compile the earlier ones again.
 class StatementCompiler {
  public:
   explicit StatementCompiler(sqlite3* db);
@@ -33,7 +34,8 @@ class StatementCompiler {
 
  private:
   struct Declared;
-  static int authorize(void* context, int action, const char* first, const char* second, const char* database, const char* trigger);
+  static int authorize(void* context, int action, const char* first, const char* second, const char* database,
+                       const char* trigger);
 
   sqlite3* db_;
   std::unique_ptr<Declared> declared_;

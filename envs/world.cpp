@@ -102,11 +102,16 @@ std::string cell_text(const World& world, const WorldColumn& column, Cell cell) 
   if (cell == kUnknownCell) return "null";
   switch (column.type) {
     case ColumnType::Text:
-    case ColumnType::Reference: return dump_json(Json(world.symbols.text(static_cast<std::int32_t>(cell))));
-    case ColumnType::Date: return fmt::format("\"{}\"", format_date(cell / kCellScale));
-    case ColumnType::Boolean: return cell != 0 ? "true" : "false";
-    case ColumnType::Integer: return fmt::format("{}", cell / kCellScale);
-    case ColumnType::Number: break;
+    case ColumnType::Reference:
+      return dump_json(Json(world.symbols.text(static_cast<std::int32_t>(cell))));
+    case ColumnType::Date:
+      return fmt::format("\"{}\"", format_date(cell / kCellScale));
+    case ColumnType::Boolean:
+      return cell != 0 ? "true" : "false";
+    case ColumnType::Integer:
+      return fmt::format("{}", cell / kCellScale);
+    case ColumnType::Number:
+      break;
   }
   const Cell magnitude = cell < 0 ? -cell : cell;
   std::string text = fmt::format("{}{}.{:03}", cell < 0 ? "-" : "", magnitude / kCellScale, magnitude % kCellScale);

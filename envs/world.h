@@ -18,8 +18,8 @@ namespace gauntlet {
 
 enum class ColumnType { Text, Integer, Number, Date, Boolean, Reference };
 
-/// One value. Integer, Number, Date (days since 1970-01-01) and Boolean (0 or 1) are in thousandths, so that arithmetic is exact
-/// and the same everywhere; Text and Reference are symbol numbers.
+/// One value. Integer, Number, Date (days since 1970-01-01) and Boolean (0 or 1) are in thousandths, so that arithmetic is
+/// exact and the same everywhere; Text and Reference are symbol numbers.
 using Cell = std::int64_t;
 inline constexpr Cell kCellScale = 1000;
 /// SQL NULL in a built world; "not observed yet" in the partial world that an agent has seen.
@@ -54,7 +54,7 @@ struct WorldColumn {
 
 struct WorldTable {
   std::string name;
-  int key_column = -1;      ///< the column that names a row; -1 for relations without a key
+  int key_column = -1;  ///< the column that names a row; -1 for relations without a key
   std::size_t rows = 0;
   std::vector<WorldColumn> columns;
 
@@ -71,8 +71,8 @@ struct World {
   std::vector<WorldTable> tables;
   std::vector<RowRef> row_of_symbol;  ///< [symbols.size()] the row whose key is that symbol; table -1 if none
 
-  int find_table(std::string_view table) const;               ///< -1 if absent
-  int find_row(int table, std::string_view key) const;        ///< -1 if absent
+  int find_table(std::string_view table) const;         ///< -1 if absent
+  int find_row(int table, std::string_view key) const;  ///< -1 if absent
   /// Rebuilds row_of_symbol from the key columns. Throws Error(Input) if two rows anywhere share a key.
   void index_keys();
 };

@@ -9,6 +9,8 @@
 namespace gauntlet {
 namespace {
 
+constexpr std::size_t kMaxRows = 2'000'000;  // In one table; beyond this a parameter was surely mistyped.
+
 /// What a row hangs on: for `per` and `cross` counts the parents' cells (key symbols or dates), and the chosen text if any.
 struct RowPlan {
   std::vector<Cell> parents;
@@ -33,12 +35,14 @@ class Builder {
   std::vector<RowPlan> plan_rows(const EntitySpec& entity, Rng& rng);
   void cross_rows(const EntitySpec& entity, Rng& rng, std::vector<RowPlan>& plans);
   void fill_column(const EntitySpec& entity, std::size_t index, const std::vector<RowPlan>& plans, WorldTable& table, Rng& rng);
-  Cell draw(const Generator& generator, const ColumnSpec& column, const WorldTable& table, std::size_t row, const RowPlan& plan, Rng& rng);
+  Cell draw(const Generator& generator, const ColumnSpec& column, const WorldTable& table, std::size_t row, const RowPlan& plan,
+            Rng& rng);
   void fill_names(const Generator& generator, WorldColumn& column, std::size_t rows, Rng& rng);
   std::string compose(const Generator& generator, Rng& rng) const;
   Cell parse_cell(const WorldColumn& column, const Json& value, const std::string& path);
   void apply_edits();
-  std::int64_t count_of(const Json& count) const;
+  std::int64_t count_of(const Json& count, Rng& rng) const;
+  void deal(const Generator& generator, const std::vector<RowPlan>& plans, WorldColumn& column, Rng& rng);
 
   const EnvSpec& spec_;
   const WorldKey& key_;
@@ -55,29 +59,37 @@ void Builder::read_parameters() {
     names.push_back(parameter.name);
   }
   for (const auto& item : key_.parameters.items()) {
-    const auto it = std::find_if(spec_.parameters.begin(), spec_.parameters.end(), [&](const auto& p) { return p.name == item.key(); });
+    const auto it =
+        std::find_if(spec_.parameters.begin(), spec_.parameters.end(), [&](const auto& p) { return p.name == item.key(); });
     if (it == spec_.parameters.end()) {
       const std::string nearest = nearest_word(item.key(), names);
-      fail(ErrorKind::Input, fmt::format("environment {} has no world parameter \"{}\"{}; accepted: {}", spec_.name, item.key(),
-                                         nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest), fmt::join(names, ", ")));
+      fail(ErrorKind::Input,
+           fmt::format("environment {} has no world parameter \"{}\"{}; accepted: {}", spec_.name, item.key(),
+                       nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest), fmt::join(names, ", ")));
     }
     const std::string path = fmt::format("world parameter {}", item.key());
     if (it->type == ColumnType::Integer) {
-      const bool good = item.value().is_number_integer() && item.value().get<std::int64_t>() >= it->minimum && item.value().get<std::int64_t>() <= it->maximum;
-      require(good, ErrorKind::Input, fmt::format("{}: found {}; accepted: an integer from {} to {}", path, dump_json(item.value()), it->minimum, it->maximum));
+      const bool good = item.value().is_number_integer() && item.value().get<std::int64_t>() >= it->minimum &&
+                        item.value().get<std::int64_t>() <= it->maximum;
+      require(good, ErrorKind::Input,
+              fmt::format("{}: found {}; accepted: an integer from {} to {}", path, dump_json(item.value()), it->minimum,
+                          it->maximum));
     } else {
-      require(item.value().is_string(), ErrorKind::Input, fmt::format("{}: found {}; accepted: a string", path, dump_json(item.value())));
+      require(item.value().is_string(), ErrorKind::Input,
+              fmt::format("{}: found {}; accepted: a string", path, dump_json(item.value())));
     }
     parameters_[item.key()] = item.value();
   }
   for (const auto& parameter : spec_.parameters) {
     if (parameter.type != ColumnType::Date) continue;
     const auto text = parameters_[parameter.name].get<std::string>();
-    require(parse_date(text).has_value(), ErrorKind::Input, fmt::format("world parameter {}: found \"{}\"; accepted: a date YYYY-MM-DD", parameter.name, text));
+    require(parse_date(text).has_value(), ErrorKind::Input,
+            fmt::format("world parameter {}: found \"{}\"; accepted: a date YYYY-MM-DD", parameter.name, text));
   }
 }
 
-std::int64_t Builder::count_of(const Json& count) const {
+std::int64_t Builder::count_of(const Json& count, Rng& rng) const {
+  if (count.contains("range")) return rng.range(count["range"][0].get<std::int64_t>(), count["range"][1].get<std::int64_t>());
   if (count.contains("fixed")) return count["fixed"].get<std::int64_t>();
   return parameters_.at(count.at("parameter").get<std::string>()).get<std::int64_t>();
 }
@@ -87,14 +99,17 @@ std::vector<RowPlan> Builder::plan_rows(const EntitySpec& entity, Rng& rng) {
   if (entity.count.contains("cross")) {
     cross_rows(entity, rng, plans);
   } else if (entity.count.contains("per")) {
-    const WorldTable& parent = world_->tables[static_cast<std::size_t>(world_->find_table(entity.count["per"].get<std::string>()))];
-    const std::int64_t each = count_of(entity.count);
+    const WorldTable& parent =
+        world_->tables[static_cast<std::size_t>(world_->find_table(entity.count["per"].get<std::string>()))];
     for (const Cell key : parent.columns[static_cast<std::size_t>(parent.key_column)].cells) {
+      const std::int64_t each = count_of(entity.count, rng);
       for (std::int64_t i = 0; i < each; ++i) plans.push_back({.parents = {key}});
     }
   } else {
-    plans.resize(static_cast<std::size_t>(count_of(entity.count)));
+    plans.resize(static_cast<std::size_t>(count_of(entity.count, rng)));
   }
+  require(plans.size() <= kMaxRows, ErrorKind::Input,
+          fmt::format("the entity {} would have {} rows; accepted: at most {}", entity.name, plans.size(), kMaxRows));
   return plans;
 }
 
@@ -122,11 +137,16 @@ void Builder::cross_rows(const EntitySpec& entity, Rng& rng, std::vector<RowPlan
         extended.push_back(plan);
         extended.back().parents.push_back(cell);
       }
+      require(extended.size() <= kMaxRows, ErrorKind::Input,
+              fmt::format("the entity {} would have more than {} rows", entity.name, kMaxRows));
     }
     combinations = std::move(extended);
   }
   if (!entity.count.contains("choices")) {
-    plans = std::move(combinations);
+    const std::int64_t chance = integer_or(entity.count, "per_million", 1'000'000, "/count");
+    for (auto& plan : combinations) {
+      if (rng.chance(static_cast<std::uint32_t>(chance))) plans.push_back(std::move(plan));
+    }
     return;
   }
   const Json& choices = entity.count["choices"];
@@ -147,7 +167,8 @@ void Builder::add_table(const EntitySpec& entity) {
   table.rows = plans.size();
   for (std::size_t i = 0; i < entity.columns.size(); ++i) {
     const ColumnSpec& spec = entity.columns[i];
-    table.columns.push_back({.name = spec.name, .type = spec.type, .decimals = spec.decimals, .references = spec.references, .cells = {}});
+    table.columns.push_back(
+        {.name = spec.name, .type = spec.type, .decimals = spec.decimals, .references = spec.references, .cells = {}});
     if (spec.name == entity.key) table.key_column = static_cast<int>(i);
     // A stream for each column: adding a column leaves the others' values as they are.
     Rng column_rng = rng.split(spec.name);
@@ -156,15 +177,36 @@ void Builder::add_table(const EntitySpec& entity) {
   world_->tables.push_back(std::move(table));
 }
 
-void Builder::fill_column(const EntitySpec& entity, std::size_t index, const std::vector<RowPlan>& plans, WorldTable& table, Rng& rng) {
+void Builder::fill_column(const EntitySpec& entity, std::size_t index, const std::vector<RowPlan>& plans, WorldTable& table,
+                          Rng& rng) {
   const ColumnSpec& spec = entity.columns[index];
   WorldColumn& column = table.columns[index];
   if (spec.compiled->kind == GeneratorKind::Name) {
     fill_names(*spec.compiled, column, plans.size(), rng);
     return;
   }
+  if (spec.compiled->deal) {
+    deal(*spec.compiled, plans, column, rng);
+    return;
+  }
   column.cells.resize(plans.size());
-  for (std::size_t row = 0; row < plans.size(); ++row) column.cells[row] = draw(*spec.compiled, spec, table, row, plans[row], rng);
+  for (std::size_t row = 0; row < plans.size(); ++row)
+    column.cells[row] = draw(*spec.compiled, spec, table, row, plans[row], rng);
+}
+
+/// Rows of one parent follow each other; each group starts with a freshly shuffled deck of the values.
+void Builder::deal(const Generator& generator, const std::vector<RowPlan>& plans, WorldColumn& column, Rng& rng) {
+  std::vector<Cell> deck = generator.cells;
+  for (const auto& text : generator.texts) deck.push_back(world_->symbols.intern(text));
+  std::size_t used = 0;
+  for (std::size_t row = 0; row < plans.size(); ++row) {
+    const bool new_group = row == 0 || plans[row].parents != plans[row - 1].parents;
+    if (new_group || used == deck.size()) {
+      rng.shuffle(deck);
+      used = 0;
+    }
+    column.cells.push_back(deck[used++]);
+  }
 }
 
 std::string Builder::compose(const Generator& generator, Rng& rng) const {
@@ -211,21 +253,22 @@ void Builder::fill_names(const Generator& generator, WorldColumn& column, std::s
   for (const auto& name : names) column.cells.push_back(world_->symbols.intern(name));
 }
 
-Cell Builder::draw(const Generator& generator, const ColumnSpec& column, const WorldTable& table, std::size_t row, const RowPlan& plan, Rng& rng) {
+Cell Builder::draw(const Generator& generator, const ColumnSpec& column, const WorldTable& table, std::size_t row,
+                   const RowPlan& plan, Rng& rng) {
   const auto steps = [&] { return (generator.maximum - generator.minimum) / generator.step; };
   switch (generator.kind) {
     case GeneratorKind::Parent:
-      require(static_cast<std::size_t>(generator.parent) < plan.parents.size(), ErrorKind::Input,
-              fmt::format("{}.{}: the row has {} parents, number {} was asked for", table.name, column.name, plan.parents.size(), generator.parent));
       return plan.parents[static_cast<std::size_t>(generator.parent)];
-    case GeneratorKind::Range: return generator.minimum + generator.step * rng.range(0, steps());
+    case GeneratorKind::Range:
+      return generator.minimum + generator.step * rng.range(0, steps());
     case GeneratorKind::Choice: {
       const std::size_t size = std::max(generator.texts.size(), generator.cells.size());
       const std::size_t pick = generator.weights.empty() ? rng.below(size) : rng.weighted(generator.weights);
       return generator.cells.empty() ? world_->symbols.intern(generator.texts[pick]) : generator.cells[pick];
     }
     case GeneratorKind::By: {
-      const std::string& value = world_->symbols.text(static_cast<std::int32_t>(table.columns[static_cast<std::size_t>(generator.column)].cells[row]));
+      const std::string& value =
+          world_->symbols.text(static_cast<std::int32_t>(table.columns[static_cast<std::size_t>(generator.column)].cells[row]));
       for (const auto& [name, inner] : generator.cases) {
         if (name == value) return draw(inner, column, table, row, plan, rng);
       }
@@ -241,12 +284,25 @@ Cell Builder::draw(const Generator& generator, const ColumnSpec& column, const W
       return generator.minimum + generator.step * ((mixed * steps() + 500'000) / 1'000'000);
     }
     case GeneratorKind::Offset:
-      return table.columns[static_cast<std::size_t>(generator.column)].cells[row] + generator.minimum + generator.step * rng.range(0, steps());
-    case GeneratorKind::Template: return world_->symbols.intern(compose(generator, rng));
-    case GeneratorKind::Chosen: return plan.chosen;
-    case GeneratorKind::Boolean: return rng.chance(generator.per_million) ? kCellScale : 0;
-    case GeneratorKind::Constant: return parse_cell(table.columns[static_cast<std::size_t>(table.find_column(column.name))], generator.constant, column.name);
-    case GeneratorKind::Name: break;
+      return table.columns[static_cast<std::size_t>(generator.column)].cells[row] + generator.minimum +
+             generator.step * rng.range(0, steps());
+    case GeneratorKind::Template:
+      return world_->symbols.intern(compose(generator, rng));
+    case GeneratorKind::Chosen:
+      return plan.chosen;
+    case GeneratorKind::Boolean:
+      return rng.chance(generator.per_million) ? kCellScale : 0;
+    case GeneratorKind::Constant:
+      return parse_cell(table.columns[static_cast<std::size_t>(table.find_column(column.name))], generator.constant,
+                        column.name);
+    case GeneratorKind::Row: {
+      const WorldTable& target = world_->tables[static_cast<std::size_t>(world_->find_table(column.references))];
+      require(target.rows > 0, ErrorKind::Input,
+              fmt::format("{}.{}: the entity {} has no rows to refer to", table.name, column.name, target.name));
+      return rng.pick(target.columns[static_cast<std::size_t>(target.key_column)].cells);
+    }
+    case GeneratorKind::Name:
+      break;
   }
   return kUnknownCell;
 }
@@ -255,15 +311,32 @@ Cell Builder::parse_cell(const WorldColumn& column, const Json& value, const std
   if (value.is_null()) return kUnknownCell;
   switch (column.type) {
     case ColumnType::Integer:
-    case ColumnType::Number: return number_to_cell(value, path);
+    case ColumnType::Number: {
+      const Cell cell = number_to_cell(value, path);
+      Cell unit = kCellScale;
+      for (int i = 0; i < column.decimals; ++i) unit /= 10;
+      require(cell % unit == 0, ErrorKind::Input,
+              fmt::format("{}: found {}; accepted: at most {} decimals, as the column has", path, dump_json(value),
+                          column.decimals));
+      return cell;
+    }
     case ColumnType::Boolean:
       require(value.is_boolean(), ErrorKind::Input, path + ": expected true or false");
       return value.get<bool>() ? kCellScale : 0;
-    default: break;
+    default:
+      break;
   }
   require(value.is_string(), ErrorKind::Input, fmt::format("{}: expected a string, found {}", path, dump_json(value)));
   const auto text = value.get<std::string>();
-  if (column.type != ColumnType::Date) return world_->symbols.intern(text);
+  if (column.type == ColumnType::Text) return world_->symbols.intern(text);
+  if (column.type == ColumnType::Reference) {
+    const WorldTable& target = world_->tables[static_cast<std::size_t>(world_->find_table(column.references))];
+    const auto& keys = target.columns[static_cast<std::size_t>(target.key_column)].cells;
+    const Cell key = world_->symbols.find(text);
+    require(std::find(keys.begin(), keys.end(), key) != keys.end(), ErrorKind::Input,
+            fmt::format("{}: found \"{}\"; accepted: the name of an existing {}", path, text, target.name));
+    return key;
+  }
   const auto days = parse_date(text);
   require(days.has_value(), ErrorKind::Input, fmt::format("{}: found \"{}\"; accepted: a date YYYY-MM-DD", path, text));
   return *days * kCellScale;
@@ -280,13 +353,16 @@ void Builder::apply_edits() {
     WorldTable& table = world_->tables[static_cast<std::size_t>(table_number)];
     const int column = table.find_column(get_string(edit, "column", path));
     require(column >= 0 && column != table.key_column, ErrorKind::Input,
-            fmt::format("{}/column: {} has no column \"{}\" that can be edited", path, table.name, get_string(edit, "column", path)));
+            fmt::format("{}/column: {} has no column \"{}\" that can be edited", path, table.name,
+                        get_string(edit, "column", path)));
     const std::int32_t key = world_->symbols.find(get_string(edit, "key", path));
     const auto& keys = table.columns[static_cast<std::size_t>(table.key_column)].cells;
     const auto row = std::find(keys.begin(), keys.end(), Cell{key});
-    require(key >= 0 && row != keys.end(), ErrorKind::Input, fmt::format("{}/key: {} has no row \"{}\"", path, table.name, get_string(edit, "key", path)));
+    require(key >= 0 && row != keys.end(), ErrorKind::Input,
+            fmt::format("{}/key: {} has no row \"{}\"", path, table.name, get_string(edit, "key", path)));
     auto& target = table.columns[static_cast<std::size_t>(column)];
-    target.cells[static_cast<std::size_t>(row - keys.begin())] = parse_cell(target, get_member(edit, "value", path), path + "/value");
+    target.cells[static_cast<std::size_t>(row - keys.begin())] =
+        parse_cell(target, get_member(edit, "value", path), path + "/value");
   }
 }
 

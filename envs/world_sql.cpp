@@ -12,7 +12,8 @@ void check_sqlite(int code, sqlite3* db, ErrorKind kind, std::string_view attemp
 }
 
 void execute(sqlite3* db, const std::string& sql) {
-  check_sqlite(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), db, ErrorKind::Infrastructure, fmt::format("run {}", sql.substr(0, 60)));
+  check_sqlite(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), db, ErrorKind::Infrastructure,
+               fmt::format("run {}", sql.substr(0, 60)));
 }
 
 namespace {
@@ -20,10 +21,14 @@ namespace {
 /// BOOLEAN has numeric affinity; its name lets tool results show true and false.
 std::string_view sql_type(ColumnType type) {
   switch (type) {
-    case ColumnType::Integer: return "INTEGER";
-    case ColumnType::Boolean: return "BOOLEAN";
-    case ColumnType::Number: return "REAL";
-    default: return "TEXT";
+    case ColumnType::Integer:
+      return "INTEGER";
+    case ColumnType::Boolean:
+      return "BOOLEAN";
+    case ColumnType::Number:
+      return "REAL";
+    default:
+      return "TEXT";
   }
 }
 
@@ -34,7 +39,8 @@ std::string create_table_sql(const EntitySpec& entity) {
   std::string hooks;
   for (const auto& column : entity.columns) {
     const std::string_view type = sql_type(column.type);
-    columns += fmt::format("{}\"{}\" {}{}", columns.empty() ? "" : ", ", column.name, type, column.name == entity.key ? " NOT NULL UNIQUE" : "");
+    columns += fmt::format("{}\"{}\" {}{}", columns.empty() ? "" : ", ", column.name, type,
+                           column.name == entity.key ? " NOT NULL UNIQUE" : "");
     const bool hook = column.type == ColumnType::Reference || (entity.key.empty() && column.type == ColumnType::Date);
     if (hook) hooks += fmt::format("{}\"{}\"", hooks.empty() ? "" : ", ", column.name);
   }
@@ -75,7 +81,8 @@ void insert_rows(sqlite3* db, sqlite3_stmt* insert, const World& world, const Wo
 }
 
 void dump_world(const EnvSpec& spec, const World& world, const std::string& path) {
-  require(!std::filesystem::exists(path), ErrorKind::Usage, fmt::format("will not overwrite {}; name a file that does not exist", path));
+  require(!std::filesystem::exists(path), ErrorKind::Usage,
+          fmt::format("will not overwrite {}; name a file that does not exist", path));
   sqlite3* raw = nullptr;
   const int opened = sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   SqliteDb db(raw);
@@ -85,7 +92,8 @@ void dump_world(const EnvSpec& spec, const World& world, const std::string& path
     for (const auto& entity : spec.entities) {
       execute(raw, create_table_sql(entity));
       sqlite3_stmt* statement = nullptr;
-      check_sqlite(sqlite3_prepare_v2(raw, insert_sql(entity).c_str(), -1, &statement, nullptr), raw, ErrorKind::Store, "prepare an insert");
+      check_sqlite(sqlite3_prepare_v2(raw, insert_sql(entity).c_str(), -1, &statement, nullptr), raw, ErrorKind::Store,
+                   "prepare an insert");
       const SqliteStatement insert(statement);
       insert_rows(raw, statement, world, world.tables[static_cast<std::size_t>(world.find_table(entity.name))]);
     }

@@ -1,0 +1,124 @@
+#include "envs/tool_statement.h"
+
+#include <doctest/doctest.h>
+
+#include "core/error.h"
+
+using namespace gauntlet;
+
+namespace {
+
+/// Compiles against "secret(id, flag)" and "room(name, price)"; the tool may read room.name and write room.price.
+std::string refusal(const std::string& sql, StatementRight right = StatementRight::Read) {
+  sqlite3* raw = nullptr;
+  REQUIRE(sqlite3_open_v2(":memory:", &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY, nullptr) ==
+          SQLITE_OK);
+  const SqliteDb db(raw);
+  REQUIRE(sqlite3_exec(raw, "CREATE TABLE room (name TEXT, price INTEGER); CREATE TABLE secret (id INTEGER, flag TEXT)",
+                       nullptr, nullptr, nullptr) == SQLITE_OK);
+  restrict_connection(raw);
+  ToolDefinition tool;
+  tool.parameters = {{.name = "room", .type = ToolParameter::Type::String}};
+  tool.reads = {{"room", {"name"}}};
+  tool.writes = {{"room", {"price"}}};
+  StatementCompiler compiler(raw);
+  try {
+    compiler.compile(sql, tool, right, "/at");
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::Input);
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("what a tool declares compiles") {
+  CHECK(refusal("SELECT name FROM room WHERE name = :room ORDER BY rowid") == "");
+  CHECK(refusal("SELECT count(*), upper(max(name)) FROM room") == "");
+  CHECK(refusal("UPDATE room SET price = 3 WHERE name = :room", StatementRight::Write) == "");
+  CHECK(refusal("DELETE FROM room WHERE name = :room", StatementRight::Write) == "");
+  CHECK(refusal("SELECT name FROM room;  ") == "");
+}
+
+TEST_CASE("undeclared columns and tables cannot be read or written, however they are reached") {
+  CHECK(refusal("SELECT price FROM room") ==
+        "/at: reading room.price is not declared by the tool; declare it under \"reads\", or leave it out");
+  for (const char* sql :
+       {"SELECT * FROM room", "SELECT name FROM room ORDER BY price", "SELECT name FROM room WHERE price > 3",
+        "SELECT flag FROM secret", "SELECT count(*) FROM secret", "SELECT (SELECT flag FROM secret) FROM room",
+        "SELECT name FROM room UNION SELECT flag FROM secret", "WITH x AS (SELECT flag FROM secret) SELECT * FROM x",
+        "SELECT sql FROM sqlite_schema", "SELECT name FROM room GROUP BY price"}) {
+    CAPTURE(std::string(sql));
+    CHECK(refusal(sql) != "");
+  }
+  for (const char* sql : {"UPDATE room SET name = 'x'", "DELETE FROM secret", "INSERT INTO secret VALUES (1, 'x')",
+                          "UPDATE room SET price = price + 1", "REPLACE INTO secret VALUES (1, 'x')"}) {
+    CAPTURE(std::string(sql));
+    CHECK(refusal(sql, StatementRight::Write) != "");
+  }
+}
+
+TEST_CASE("a read tool cannot write even what it declares") {
+  CHECK(refusal("UPDATE room SET price = 3") != "");
+  CHECK(refusal("DELETE FROM room") != "");
+}
+
+TEST_CASE("statements that reach outside the data are refused for read and write tools") {
+  for (const char* sql : {"ATTACH 'x.db' AS x",
+                          "DETACH main",
+                          "PRAGMA table_info(room)",
+                          "SELECT * FROM pragma_table_info('room')",
+                          "CREATE TABLE t (a)",
+                          "CREATE TEMP TABLE t (a)",
+                          "CREATE VIEW v AS SELECT name FROM room",
+                          "DROP TABLE room",
+                          "ALTER TABLE room ADD COLUMN x",
+                          "VACUUM INTO 'x.db'",
+                          "BEGIN",
+                          "COMMIT",
+                          "ROLLBACK",
+                          "SAVEPOINT s",
+                          "REINDEX",
+                          "ANALYZE",
+                          "EXPLAIN SELECT name FROM room",
+                          "CREATE TRIGGER t AFTER INSERT ON room BEGIN SELECT 1; END",
+                          "CREATE VIRTUAL TABLE v USING fts5(a)",
+                          "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c"}) {
+    CAPTURE(std::string(sql));
+    CHECK(refusal(sql) != "");
+    CHECK(refusal(sql, StatementRight::Write) != "");
+  }
+}
+
+TEST_CASE("functions that are not deterministic or touch the outside are refused") {
+  for (const char* sql :
+       {"SELECT random()", "SELECT randomblob(9)", "SELECT date('now')", "SELECT datetime('now')", "SELECT load_extension('x')",
+        "SELECT readfile('/etc/passwd')", "SELECT sqlite_version()", "SELECT printf('%1000000000s', 'x')",
+        "SELECT zeroblob(1000000000)", "SELECT last_insert_rowid()", "SELECT current_timestamp"}) {
+    CAPTURE(std::string(sql));
+    CHECK(refusal(sql) != "");
+  }
+  CHECK(refusal("SELECT random()").rfind("/at: the function random() is not allowed; accepted: abs, avg", 0) == 0);
+}
+
+TEST_CASE("exactly one statement is accepted") {
+  CHECK(refusal("SELECT name FROM room; DELETE FROM room") ==
+        "/at: found \"SELECT name FROM room; DELETE FROM room\"; accepted: exactly one statement");
+  CHECK(refusal("") != "");
+  CHECK(refusal("-- nothing") != "");
+  CHECK(refusal(std::string("SELECT name FROM room\0; DELETE FROM room", 41)) != "");
+}
+
+TEST_CASE("every variable must be an argument of the tool") {
+  CHECK(refusal("SELECT name FROM room WHERE name = :rom") == "/at: found the variable \":rom\"; accepted: :room");
+  CHECK(refusal("SELECT name FROM room WHERE name = ?") != "");
+  CHECK(refusal("SELECT name FROM room WHERE name = ?1") != "");
+}
+
+TEST_CASE("a deep expression and a very long statement are refused") {
+  std::string deep = "SELECT " + std::string(500, '(') + "1" + std::string(500, ')');
+  for (int i = 0; i < 200; ++i) deep += " + 1";
+  CHECK(refusal(deep) != "");
+  CHECK(refusal("SELECT name FROM room -- " + std::string(200'000, 'x')) != "");
+}
