@@ -164,8 +164,12 @@ std::optional<Candidate> draw_candidate(const EnvSpec& spec, const DifficultyReq
 
   Json problem = {{"slots", expander.expand(get_member(source, "slots", path), path + "/slots")},
                   {"constraints", expander.expand(get_member(source, "base", path), path + "/base")}};
+  candidate.base_constraints = problem["constraints"].size();
+  // Clauses without thresholds to fit (links between slots) shape the planted answer, or it would rarely meet them.
+  if (source.contains("structure")) {
+    for (auto& clause : expander.expand(source["structure"], path + "/structure")) problem["constraints"].push_back(std::move(clause));
+  }
   const Problem frame = parse_problem(problem, "");
-  candidate.base_constraints = frame.constraints.size();
   const CompiledProblem compiled(frame, *candidate.world);
   Rng plant = rng.split("plant");
   const SearchResult planted = find_answer(compiled, plant, {.max_nodes = 20'000, .optimum = {}, .atom_positions = {}, .preference = {}});

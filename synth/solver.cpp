@@ -74,6 +74,7 @@ class Counter {
   void add(Tally& into, const Tally& from) const;
   bool accepted(const Key& key) const;
   bool worse(Cell a, Cell b) const { return minimise_ ? a > b : a < b; }
+  bool can_improve() const;
   SolveResult finish(const Histogram& histogram) const;
 
   const CompiledProblem& problem_;
@@ -85,9 +86,17 @@ class Counter {
   std::vector<AdditiveConstraint> functionals_;
   std::unordered_map<std::string, SharedHistogram> memo_;
   std::map<std::pair<const Histogram*, const Histogram*>, Combined> combined_;
+  std::optional<Cell> incumbent_;  ///< best objective reached at the top so far
   std::int64_t nodes_ = 0;
   bool aborted_ = false;
 };
+
+/// False when no assignment of the current domains can reach the best objective found so far.
+bool Counter::can_improve() const {
+  if (!has_objective_ || !incumbent_) return true;
+  const Range range = evaluator_.value(problem_.objective());
+  return range.defined > 0 && (minimise_ ? range.low <= *incumbent_ : range.high >= *incumbent_);
+}
 
 /// Takes out of `constraints` up to kMaxFunctionals additive ones that would otherwise join many slots.
 void Counter::pick_functionals(std::vector<int>& constraints) {
@@ -171,6 +180,7 @@ Histogram Counter::solve(Part part, bool memoised) {
   for (std::size_t i = 0; possible && !memoised && i < functionals_.size(); ++i) {
     possible = evaluator_.truth(functionals_[i].node) != Truth::False;
   }
+  possible = possible && (memoised || can_improve());
   if (possible) {
     part.open &= propagator_.open_mask();
     result = split(part, offset, objective, memoised);
@@ -236,6 +246,7 @@ Histogram Counter::merge_parts(const std::vector<Part>& joined, const Histogram&
   if (memoised) return *folded;
   const Histogram unit = {{Key{}, Tally{1, 1.0, 0}}};
   const auto tally = accept(*folded, parts.empty() ? unit : *parts.back());
+  if (tally && has_objective_ && (!incumbent_ || worse(*incumbent_, tally->best))) incumbent_ = tally->best;
   return tally ? Histogram{{Key{}, *tally}} : Histogram{};
 }
 

@@ -165,6 +165,7 @@ class Evaluator {
   };
   Truth compare(const CompiledNode& node) const;
   Truth all_different(const CompiledNode& node) const;
+  Truth differ(int left, int right) const;
   Range attribute(const CompiledNode& node, int index) const;
   /// The relation's rows for the operands' current values; `settled` false when they are not all fixed.
   std::span<const std::int32_t> matching(const CompiledNode& node, bool& settled, bool& never) const;
@@ -175,7 +176,7 @@ class Evaluator {
   std::vector<std::vector<SlotValue>> full_;   ///< [slot] every value
   std::vector<SlotValue> single_;              ///< [slot] storage of assigned values
   std::uint64_t next_version_ = 1;
-  mutable std::vector<Cached> cache_;          ///< [node] ranges of attributes
+  mutable std::vector<Cached> cache_;          ///< [node] ranges of attributes and slots
 };
 
 }  // namespace gauntlet

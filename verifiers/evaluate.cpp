@@ -135,12 +135,15 @@ Range Evaluator::value(int index) const {
         const Cell cell = problem_->slot_cell(node.slot, candidates.data[0]);
         return {cell, cell, 2};
       }
+      Cached& cached = cache_[static_cast<std::size_t>(index)];
+      if (cached.version == candidates.version) return cached.range;
       Range range{kHighest, kLowest, 2};
       for (std::int32_t i = 0; i < candidates.count; ++i) {
         const Cell cell = problem_->slot_cell(node.slot, candidates.data[i]);
         range.low = std::min(range.low, cell);
         range.high = std::max(range.high, cell);
       }
+      cached = {.version = candidates.version, .range = range};
       return range;
     }
     case NodeKind::Link: {
@@ -220,26 +223,29 @@ bool Evaluator::disjoint(int a, int b) const {
   return true;
 }
 
+/// Whether two operands of all-different are equal, told from the slots' candidates where both are rows of one table.
+Truth Evaluator::differ(int left, int right) const {
+  const CompiledNode& a = problem_->node(left);
+  const CompiledNode& b = problem_->node(right);
+  if (a.kind == NodeKind::SlotValue && b.kind == NodeKind::SlotValue && a.slot != b.slot) {
+    const int table = problem_->slots()[static_cast<std::size_t>(a.slot)].table;
+    if (table >= 0 && table == problem_->slots()[static_cast<std::size_t>(b.slot)].table) {
+      if (assigned(a.slot) && assigned(b.slot)) return from_bool(domain(a.slot).data[0] != domain(b.slot).data[0]);
+      return disjoint(a.slot, b.slot) ? Truth::True : Truth::Unknown;
+    }
+  }
+  const Range x = value(left);
+  const Range y = value(right);
+  return where_defined(compare_ranges(CompareOp::NotEqual, x, y), std::min(x.defined, y.defined));
+}
+
 Truth Evaluator::all_different(const CompiledNode& node) const {
   bool certain = true;
   for (std::size_t i = 0; i < node.children.size(); ++i) {
-    const Range a = value(node.children[i]);
-    if (a.defined == 0) return Truth::False;
     for (std::size_t j = i + 1; j < node.children.size(); ++j) {
-      const Range b = value(node.children[j]);
-      if (b.defined == 0) return Truth::False;
-      if (a.fixed() && b.fixed()) {
-        if (a.low == b.low) return Truth::False;
-        continue;
-      }
-      if (a.defined == 2 && b.defined == 2 && (a.high < b.low || b.high < a.low)) continue;
-      const CompiledNode& left = problem_->node(node.children[i]);
-      const CompiledNode& right = problem_->node(node.children[j]);
-      const bool same_table = left.kind == NodeKind::SlotValue && right.kind == NodeKind::SlotValue && left.slot != right.slot &&
-                              problem_->slots()[static_cast<std::size_t>(left.slot)].table >= 0 &&
-                              problem_->slots()[static_cast<std::size_t>(left.slot)].table ==
-                                  problem_->slots()[static_cast<std::size_t>(right.slot)].table;
-      if (!same_table || !disjoint(left.slot, right.slot)) certain = false;
+      const Truth different = differ(node.children[i], node.children[j]);
+      if (different == Truth::False) return different;
+      certain = certain && different == Truth::True;
     }
   }
   return certain ? Truth::True : Truth::Unknown;

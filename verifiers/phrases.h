@@ -19,12 +19,12 @@ class Phrases {
   /// The phrase with its placeholders filled. Throws Error(Input) naming key and language if the table lacks it.
   std::string operator()(std::string_view key, Arguments arguments = {}) const;
 
-  /// "a", "a and b", "a, b and c"
-  std::string list(const std::vector<std::string>& items) const;
+  /// "a", "a and b", "a, b and c"; `last` is the key of what stands before the last item.
+  std::string list(const std::vector<std::string>& items, std::string_view last = "and") const;
 
  private:
   std::string language_;
-  std::map<std::string, std::string, std::less<>> table_;
+  const std::map<std::string, std::string, std::less<>>* table_ = nullptr;  ///< static
 };
 
 }  // namespace gauntlet

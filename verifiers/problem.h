@@ -79,6 +79,8 @@ struct SlotSpec {
   std::vector<std::string> texts;
   std::int64_t from = 0, to = 0;          ///< Dates: days since 1970-01-01; Integers: plain
   std::vector<std::pair<std::string, std::string>> within;  ///< column of this slot's row, slot that it equals
+
+  bool operator==(const SlotSpec&) const = default;
 };
 
 enum class ObjectiveSense { None, Minimise, Maximise };
@@ -90,6 +92,8 @@ struct Problem {
   Node objective;                         ///< a value; meaningless when sense is None
 
   int find_slot(std::string_view id) const;  ///< -1 if absent
+
+  bool operator==(const Problem&) const = default;
 };
 
 /// Checks shape, names of slots, arity and types of operands. Nesting at most 64, nodes at most 20,000. Throws Error(Input) with the

@@ -3,284 +3,64 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <charconv>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "core/error.h"
 #include "verifiers/phrases.h"
+#include "verifiers/wording.h"
 
 namespace gauntlet {
 namespace {
 
-enum class Mood { Must, Is };  ///< a demand, or a statement inside a condition
+using Lines = std::vector<std::string>;
 
-std::string capitalised(std::string text) {
-  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  return text;
+std::string indented(int depth) { return std::string(static_cast<std::size_t>(2 * depth), ' '); }
+
+void add_bullet(const Wording& wording, const std::string& text, int depth, Lines& lines) {
+  lines.push_back(indented(depth) + wording.phrases()("bullet", {{"text", capitalised(text)}}));
 }
 
-class Renderer {
- public:
-  Renderer(const Problem& problem, const EnvSpec& spec, const std::string& language) : problem_(problem), spec_(spec), phrases_(language) {
-    for (const auto& slot : problem.slots) {
-      if (!slot.group.empty() && std::find(groups_.begin(), groups_.end(), slot.group) == groups_.end()) groups_.push_back(slot.group);
+void add_sentence(const Wording& wording, const std::string& text, int depth, Lines& lines) {
+  add_bullet(wording, wording.phrases()("sentence", {{"text", text}}), depth, lines);
+}
+
+void add_demand(const Wording& wording, const Node& node, int depth, Lines& lines);
+
+/// A chain of conditions, each with its demands below it.
+void add_chain(const Wording& wording, const Node& node, int depth, Lines& lines) {
+  const Phrases& phrases = wording.phrases();
+  const Node* link = &node;
+  for (bool first = true;; first = false) {
+    const std::string condition = wording.predicate(link->children[0], Mood::Is);
+    add_bullet(wording, phrases(first ? "block_if" : "block_else_if", {{"condition", condition}}), depth, lines);
+    add_demand(wording, link->children[1], depth + 1, lines);
+    if (link->children.size() < 3) {
+      if (!first) add_bullet(wording, phrases("block_nothing"), depth, lines);
+      return;
     }
-  }
-
-  /// Inside the heading of a group its slots need not repeat the group.
-  void set_heading(const std::string& group) { heading_ = group; }
-  const std::vector<std::string>& groups() const { return groups_; }
-  const Phrases& phrases() const { return phrases_; }
-
-  std::string predicate(const Node& node, Mood mood) const;
-  std::string value(const Node& node) const;
-  std::string within_rules() const;
-  std::string slot_name(const std::string& id) const;
-
- private:
-  const SlotSpec& slot(const std::string& id) const { return problem_.slots[static_cast<std::size_t>(problem_.find_slot(id))]; }
-  const ColumnSpec* column_of(const Node& node) const;
-  std::string label(const std::string& table, const std::string& column) const;
-  std::string entity_text(const std::string& table) const;
-  std::string unit_of(const Node& node) const;
-  std::string number(Cell cell) const;
-  std::string constant(const Constant& constant, const std::string& unit) const;
-  std::string compared(const Node& node) const;
-  std::string matches(const Node& node) const;
-  std::string options(const std::vector<Node>& children) const;
-  std::string conjunction(const Node& node, Mood mood) const;
-  std::string conditional(const Node& node, Mood mood) const;
-  std::vector<std::string> items(const std::vector<Node>& children) const;
-
-  const Problem& problem_;
-  const EnvSpec& spec_;
-  Phrases phrases_;
-  std::vector<std::string> groups_;
-  std::string heading_;
-};
-
-std::string Renderer::slot_name(const std::string& id) const {
-  const SlotSpec& spec = slot(id);
-  if (spec.group.empty() || spec.group == heading_) return phrases_("slot_alone", {{"noun", spec.noun}});
-  return phrases_("slot_in_group", {{"noun", spec.noun}, {"group", spec.group}});
-}
-
-std::string Renderer::label(const std::string& table, const std::string& column) const {
-  const EntitySpec* entity = spec_.find_entity(table);
-  const ColumnSpec* found = entity == nullptr ? nullptr : entity->find_column(column);
-  if (found != nullptr && !found->label.empty()) return found->label;
-  std::string text = column;
-  std::replace(text.begin(), text.end(), '_', ' ');
-  return text;
-}
-
-std::string Renderer::entity_text(const std::string& table) const {
-  const EntitySpec* entity = spec_.find_entity(table);
-  return entity == nullptr ? table : entity->description;
-}
-
-const ColumnSpec* Renderer::column_of(const Node& node) const {
-  const std::string& table = node.kind == NodeKind::Attribute ? slot(node.slot).entity : node.table;
-  const EntitySpec* entity = spec_.find_entity(table);
-  return entity == nullptr ? nullptr : entity->find_column(node.column);
-}
-
-/// The unit of a value; of a sum, the words with which all its terms' units begin ("CNY per night" and "CNY per meal": "CNY").
-std::string Renderer::unit_of(const Node& node) const {
-  if (node.kind == NodeKind::Attribute || node.kind == NodeKind::Link) {
-    const ColumnSpec* column = column_of(node);
-    return column == nullptr ? "" : column->unit;
-  }
-  if (node.kind != NodeKind::Sum && node.kind != NodeKind::Min && node.kind != NodeKind::Max && node.kind != NodeKind::Difference) return "";
-  std::string common = unit_of(node.children[0]);
-  for (const auto& child : node.children) {
-    const std::string unit = unit_of(child);
-    std::size_t words = 0;
-    for (std::size_t i = 0; i <= std::min(common.size(), unit.size()); ++i) {
-      const bool end_a = i == common.size() || common[i] == ' ';
-      const bool end_b = i == unit.size() || unit[i] == ' ';
-      if (end_a && end_b) words = i;
-      if (i == common.size() || i == unit.size() || common[i] != unit[i]) break;
+    const Node& rest = link->children[2];
+    if (rest.kind != NodeKind::IfThenElse) {
+      add_bullet(wording, phrases("block_else"), depth, lines);
+      add_demand(wording, rest, depth + 1, lines);
+      return;
     }
-    common.resize(words);
-  }
-  if (common.ends_with(" per")) common.resize(common.size() - 4);
-  return common;
-}
-
-std::string Renderer::number(Cell cell) const {
-  const Cell magnitude = cell < 0 ? -cell : cell;
-  std::string text = fmt::format("{}{}.{:03}", cell < 0 ? "-" : "", magnitude / kCellScale, magnitude % kCellScale);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text;
-}
-
-std::string Renderer::constant(const Constant& value, const std::string& unit) const {
-  switch (value.type) {
-    case ConstType::Text: return phrases_("text", {{"text", value.text}});
-    case ConstType::Boolean: return phrases_(value.number != 0 ? "true" : "false");
-    case ConstType::Date: return format_date(value.number / kCellScale);
-    case ConstType::Number: break;
-  }
-  return unit.empty() ? number(value.number) : phrases_("number_unit", {{"number", number(value.number)}, {"unit", unit}});
-}
-
-/// Terms that say the same of one noun in every group are said once.
-std::vector<std::string> Renderer::items(const std::vector<Node>& children) const {
-  struct Family {
-    std::string column;
-    std::string noun;
-    std::set<std::string> groups;
-    std::size_t terms = 0;
-  };
-  std::vector<std::string> out;
-  std::vector<Family> families;
-  std::vector<int> family_of(children.size(), -1);
-  for (std::size_t i = 0; i < children.size(); ++i) {
-    const Node& child = children[i];
-    if (child.kind != NodeKind::Attribute && child.kind != NodeKind::SlotValue) continue;
-    const SlotSpec& spec = slot(child.slot);
-    if (spec.group.empty()) continue;
-    auto it = std::find_if(families.begin(), families.end(), [&](const Family& f) { return f.column == child.column && f.noun == spec.noun; });
-    if (it == families.end()) it = families.insert(families.end(), Family{child.column, spec.noun, {}, 0});
-    it->groups.insert(spec.group);
-    ++it->terms;
-    family_of[i] = static_cast<int>(it - families.begin());
-  }
-  const auto whole = [&](const Family& family) { return groups_.size() > 1 && family.groups.size() == groups_.size() && family.terms == groups_.size(); };
-  std::vector<bool> said(families.size(), false);
-  for (std::size_t i = 0; i < children.size(); ++i) {
-    const int number = family_of[i];
-    if (number < 0 || !whole(families[static_cast<std::size_t>(number)])) {
-      out.push_back(value(children[i]));
-      continue;
-    }
-    if (said[static_cast<std::size_t>(number)]) continue;
-    said[static_cast<std::size_t>(number)] = true;
-    const Family& family = families[static_cast<std::size_t>(number)];
-    const std::string groups = phrases_.list(groups_);
-    out.push_back(family.column.empty() ? phrases_("slots_every", {{"nouns", family.noun}, {"groups", groups}})
-                                        : phrases_("attribute_every", {{"attribute", label(slot(children[i].slot).entity, family.column)}, {"nouns", family.noun}, {"groups", groups}}));
-  }
-  return out;
-}
-
-std::string Renderer::matches(const Node& node) const {
-  std::vector<std::string> parts;
-  for (std::size_t i = 0; i < node.children.size(); ++i) {
-    parts.push_back(phrases_("match", {{"column", label(node.table, node.match_columns[i])}, {"value", value(node.children[i])}}));
-  }
-  return phrases_.list(parts);
-}
-
-std::string Renderer::value(const Node& node) const {
-  switch (node.kind) {
-    case NodeKind::Const: return constant(node.constant, "");
-    case NodeKind::SlotValue: return slot_name(node.slot);
-    case NodeKind::Attribute: return phrases_("attribute", {{"attribute", label(slot(node.slot).entity, node.column)}, {"slot", slot_name(node.slot)}});
-    case NodeKind::Link: {
-      const std::string_view key = node.aggregate == Aggregate::Min ? "link_min" : node.aggregate == Aggregate::Max ? "link_max" : "link_sum";
-      return phrases_(key, {{"attribute", label(node.table, node.column)}, {"entity", entity_text(node.table)}, {"matches", matches(node)}});
-    }
-    case NodeKind::Sum: return phrases_("sum", {{"items", phrases_.list(items(node.children))}});
-    case NodeKind::Min: return phrases_("min", {{"items", phrases_.list(items(node.children))}});
-    case NodeKind::Max: return phrases_("max", {{"items", phrases_.list(items(node.children))}});
-    case NodeKind::Count: return phrases_("count", {{"items", options(node.children)}});
-    case NodeKind::Difference: return phrases_("difference", {{"a", value(node.children[0])}, {"b", value(node.children[1])}});
-    default: return predicate(node, Mood::Is);
+    link = &rest;
   }
 }
 
-std::string Renderer::options(const std::vector<Node>& children) const {
-  std::string text;
-  for (std::size_t i = 0; i < children.size(); ++i) {
-    if (i > 0) text += phrases_("option_separator");
-    const std::string letter = i < 26 ? std::string(1, static_cast<char>('a' + i)) : std::to_string(i + 1);
-    text += phrases_("option", {{"letter", letter}, {"text", predicate(children[i], Mood::Is)}});
+void add_demand(const Wording& wording, const Node& node, int depth, Lines& lines) {
+  if (node.kind == NodeKind::AllOf && !is_bracket(node)) {
+    for (const auto& child : node.children) add_demand(wording, child, depth, lines);
+    return;
   }
-  return text;
-}
-
-/// "less than 500 CNY per night": the right side with the unit of the left.
-std::string Renderer::compared(const Node& node) const {
-  constexpr std::array<std::string_view, 6> kKeys = {"op_equal", "op_not_equal", "op_less", "op_less_equal", "op_greater", "op_greater_equal"};
-  const Node& right = node.children[1];
-  const std::string text = right.kind == NodeKind::Const ? constant(right.constant, unit_of(node.children[0])) : value(right);
-  return phrases_(kKeys[static_cast<std::size_t>(node.op)], {{"b", text}});
-}
-
-std::string Renderer::conjunction(const Node& node, Mood mood) const {
-  // Two bounds on one value are one bracket.
-  if (node.children.size() == 2 && node.children[0].kind == NodeKind::Compare && node.children[1].kind == NodeKind::Compare &&
-      node.children[0].children[0] == node.children[1].children[0]) {
-    const std::string bracket = phrases_("bracket", {{"low", compared(node.children[0])}, {"high", compared(node.children[1])}});
-    return phrases_(mood == Mood::Must ? "must" : "is", {{"a", value(node.children[0].children[0])}, {"b", bracket}});
+  if (node.kind == NodeKind::IfThenElse) {
+    const bool one_sentence = is_simple(node.children[1]) && (node.children.size() < 3 || is_simple(node.children[2]));
+    if (!one_sentence) return add_chain(wording, node, depth, lines);
   }
-  std::string text;
-  for (std::size_t i = 0; i < node.children.size(); ++i) {
-    if (i > 0) text += phrases_("conjunction");
-    const Node& child = node.children[i];
-    const std::string part = predicate(child, mood);
-    const bool plain = child.kind == NodeKind::Compare || child.kind == NodeKind::Member || child.kind == NodeKind::Linked;
-    text += plain ? part : phrases_("nested", {{"text", part}});
-  }
-  return text;
-}
-
-std::string Renderer::conditional(const Node& node, Mood mood) const {
-  const std::string first = phrases_("if", {{"condition", predicate(node.children[0], Mood::Is)}, {"then", predicate(node.children[1], mood)}});
-  if (node.children.size() < 3) return first;
-  return phrases_("else", {{"if", first}, {"else", predicate(node.children[2], mood)}});
-}
-
-std::string Renderer::predicate(const Node& node, Mood mood) const {
-  const bool must = mood == Mood::Must;
-  switch (node.kind) {
-    case NodeKind::Compare: return phrases_(must ? "must" : "is", {{"a", value(node.children[0])}, {"b", compared(node)}});
-    case NodeKind::Member: {
-      std::vector<std::string> members;
-      for (const auto& member : node.members) members.push_back(constant(member, unit_of(node.children[0])));
-      const std::string one_of = phrases_("member", {{"items", phrases_.list(members)}});
-      return phrases_(must ? "must" : "is", {{"a", value(node.children[0])}, {"b", one_of}});
-    }
-    case NodeKind::AllDifferent: return phrases_(must ? "all_different_must" : "all_different_is", {{"items", phrases_.list(items(node.children))}});
-    case NodeKind::Linked: return phrases_(must ? "linked_must" : "linked_is", {{"entity", entity_text(node.table)}, {"matches", matches(node)}});
-    case NodeKind::IfThenElse: return conditional(node, mood);
-    case NodeKind::AllOf: return conjunction(node, mood);
-    case NodeKind::AnyOf: return phrases_(must ? "any_must" : "any_is", {{"items", options(node.children)}});
-    case NodeKind::AtLeast: return phrases_(must ? "at_least_must" : "at_least_is", {{"n", std::to_string(node.at_least)}, {"items", options(node.children)}});
-    case NodeKind::Not: return phrases_(must ? "not_must" : "not_is", {{"text", predicate(node.children[0], Mood::Is)}});
-    default: return value(node);
-  }
-}
-
-/// Rules of the same kind in every group are said once.
-std::string Renderer::within_rules() const {
-  std::string text;
-  std::map<std::pair<std::string, std::string>, std::vector<std::string>> rules;  // (column, parent noun) to nouns
-  std::vector<std::pair<std::string, std::string>> order;
-  for (const auto& spec : problem_.slots) {
-    for (const auto& [column, target] : spec.within) {
-      const SlotSpec& parent = slot(target);
-      const std::string name = label(spec.entity, column);
-      if (spec.group.empty() || spec.group != parent.group) {
-        const std::string rule = phrases_("within_alone", {{"column", name}, {"slot", slot_name(spec.id)}, {"parent", slot_name(target)}});
-        text += phrases_("bullet", {{"text", capitalised(rule)}}) + "\n";
-        continue;
-      }
-      auto& nouns = rules[{name, parent.noun}];
-      if (nouns.empty()) order.emplace_back(name, parent.noun);
-      const std::string noun = phrases_("noun_item", {{"noun", spec.noun}});
-      if (std::find(nouns.begin(), nouns.end(), noun) == nouns.end()) nouns.push_back(noun);
-    }
-  }
-  for (const auto& key : order) {
-    const std::string rule = phrases_("within", {{"groups", phrases_.list(groups_)}, {"column", key.first}, {"nouns", phrases_.list(rules[key])}, {"parent", key.second}});
-    text += phrases_("bullet", {{"text", capitalised(rule)}}) + "\n";
-  }
-  return text;
+  add_sentence(wording, wording.predicate(node, Mood::Must), depth, lines);
 }
 
 void collect_slots(const Node& node, std::set<std::string>& slots) {
@@ -289,63 +69,182 @@ void collect_slots(const Node& node, std::set<std::string>& slots) {
 }
 
 /// The group that all slots of the node share, or "".
-std::string common_group(const Node& node, const Problem& problem) {
+std::string common_group(const Node& node, const Wording& wording) {
   std::set<std::string> slots;
   collect_slots(node, slots);
   std::set<std::string> groups;
-  for (const auto& id : slots) groups.insert(problem.slots[static_cast<std::size_t>(problem.find_slot(id))].group);
+  for (const auto& id : slots) groups.insert(wording.slot(id).group);
   return groups.size() == 1 ? *groups.begin() : "";
+}
+
+/// The `within` rules of one group (the wording has it as heading), or with group "" those that are not within one group.
+void add_within_rules(const Problem& problem, const Wording& wording, const std::string& group, Lines& lines) {
+  struct Rule {
+    std::string column, parent;
+    std::vector<std::string> slots;
+  };
+  std::vector<Rule> rules;
+  for (const auto& slot : problem.slots) {
+    for (const auto& [column, target] : slot.within) {
+      const bool inside = !slot.group.empty() && slot.group == wording.slot(target).group;
+      if ((inside ? slot.group : "") != group) continue;
+      const std::string label = wording.label(slot.entity, column);
+      const std::string parent =
+          inside ? wording.phrases()("same_group", {{"noun", wording.slot(target).noun}}) : wording.slot_name(target);
+      auto rule = std::find_if(rules.begin(), rules.end(), [&](const Rule& known) { return known.column == label && known.parent == parent; });
+      if (rule == rules.end()) rule = rules.insert(rules.end(), {label, parent, {}});
+      rule->slots.push_back(wording.slot_name(slot.id));
+    }
+  }
+  for (const auto& rule : rules) {
+    add_sentence(wording, wording.phrases()(rule.slots.size() > 1 ? "within_many" : "within",
+                                            {{"column", rule.column}, {"slots", wording.phrases().list(rule.slots)}, {"parent", rule.parent}}),
+                 0, lines);
+  }
+}
+
+void append(std::string& text, const std::string& heading, const Lines& lines) {
+  if (lines.empty()) return;
+  text += heading + "\n";
+  for (const auto& line : lines) text += line + "\n";
+}
+
+/// "/2/city" is (2, "city").
+std::optional<std::pair<std::size_t, std::string>> array_place(const std::string& path) {
+  std::size_t index = 0;
+  const char* end = path.data() + path.size();
+  const auto parsed = std::from_chars(path.data() + 1, end, index);
+  if (parsed.ec != std::errc() || parsed.ptr == end || *parsed.ptr != '/') return std::nullopt;
+  return std::pair{index, std::string(parsed.ptr + 1, end)};
+}
+
+std::string form_text(const SlotSpec& slot, const Phrases& phrases) {
+  switch (slot.domain) {
+    case SlotDomain::Entity: return phrases("form_entity", {{"noun", slot.noun}});
+    case SlotDomain::Dates: return phrases("form_date", {{"noun", slot.noun}});
+    case SlotDomain::Integers:
+      return phrases("form_integer", {{"noun", slot.noun}, {"from", std::to_string(slot.from)}, {"to", std::to_string(slot.to)}});
+    case SlotDomain::Texts: {
+      std::vector<std::string> quoted;
+      for (const auto& text : slot.texts) quoted.push_back(dump_json(Json(text)));
+      return phrases("form_texts", {{"noun", slot.noun}, {"items", phrases.list(quoted, "or")}});
+    }
+  }
+  return "";
+}
+
+Json form_example(const SlotSpec& slot, const Phrases& phrases) {
+  switch (slot.domain) {
+    case SlotDomain::Entity: return phrases("example_entity", {{"noun", slot.noun}});
+    case SlotDomain::Dates: return phrases("example_date");
+    case SlotDomain::Integers: return slot.from;
+    case SlotDomain::Texts: return phrases("example_text", {{"noun", slot.noun}});
+  }
+  return nullptr;
+}
+
+/// The members of each object if the answer is an array of like objects, one for each group.
+std::optional<std::vector<const SlotSpec*>> array_members(const Problem& problem, std::vector<std::string>& groups) {
+  std::vector<std::map<std::string, const SlotSpec*>> objects;
+  std::vector<const SlotSpec*> first;
+  for (const auto& slot : problem.slots) {
+    const auto place = array_place(slot.path);
+    if (!place || place->first > problem.slots.size()) return std::nullopt;
+    objects.resize(std::max(objects.size(), place->first + 1));
+    objects[place->first][place->second] = &slot;
+    if (place->first == 0) first.push_back(&slot);
+  }
+  for (const auto& object : objects) {
+    if (object.size() != first.size()) return std::nullopt;
+    for (const auto& [key, slot] : object) {
+      const auto same = objects[0].find(key);
+      if (same == objects[0].end()) return std::nullopt;
+      const SlotSpec& other = *same->second;
+      if (slot->noun != other.noun || slot->domain != other.domain || slot->texts != other.texts || slot->from != other.from || slot->to != other.to) return std::nullopt;
+      if (slot->group != object.begin()->second->group) return std::nullopt;
+    }
+    groups.push_back(object.begin()->second->group);
+  }
+  return first;
 }
 
 }  // namespace
 
 std::string render_constraint(const Node& node, const Problem& problem, const EnvSpec& spec, const std::string& language) {
-  return capitalised(Renderer(problem, spec, language).predicate(node, Mood::Must));
+  return capitalised(Wording(problem, spec, language).predicate(node, Mood::Must));
 }
 
 std::string render_leaf(const Node& node, const Problem& problem, const EnvSpec& spec, const std::string& language) {
-  return Renderer(problem, spec, language).predicate(node, Mood::Must);
+  return Wording(problem, spec, language).predicate(node, Mood::Must);
 }
 
 std::string render_requirements(const Problem& problem, const EnvSpec& spec, const std::string& language) {
-  Renderer renderer(problem, spec, language);
-  const Phrases& phrases = renderer.phrases();
-  const auto bullet = [&](const Node& node) { return phrases("bullet", {{"text", capitalised(renderer.predicate(node, Mood::Must))}}) + "\n"; };
-  std::string general = renderer.within_rules();
+  Wording wording(problem, spec, language);
+  const Phrases& phrases = wording.phrases();
+  const std::vector<std::string> groups = wording.groups();
+
+  Lines general;
+  add_within_rules(problem, wording, "", general);
   for (const auto& node : problem.constraints) {
-    if (common_group(node, problem).empty()) general += bullet(node);
+    if (common_group(node, wording).empty()) add_demand(wording, node, 0, general);
   }
-  std::string text = general.empty() ? "" : phrases("heading_general") + "\n" + general;
-  for (const auto& group : renderer.groups()) {
-    std::string lines;
-    renderer.set_heading(group);
+  // One entry for one rule or constraint, so that what every group shares can be told apart and said once.
+  std::vector<std::vector<Lines>> by_group;
+  for (const auto& group : groups) {
+    wording.set_heading(group);
+    auto& entries = by_group.emplace_back();
+    Lines rules;
+    add_within_rules(problem, wording, group, rules);
+    for (const auto& rule : rules) entries.push_back({rule});
     for (const auto& node : problem.constraints) {
-      if (common_group(node, problem) == group) lines += bullet(node);
+      if (common_group(node, wording) == group) add_demand(wording, node, 0, entries.emplace_back());
     }
-    renderer.set_heading("");
-    if (!lines.empty()) text += phrases("heading_group", {{"group", group}}) + "\n" + lines;
+  }
+  wording.set_heading("");
+  const auto shared = [&](const Lines& entry) {
+    return groups.size() > 1 && std::all_of(by_group.begin(), by_group.end(), [&](const std::vector<Lines>& entries) {
+             return std::find(entries.begin(), entries.end(), entry) != entries.end();
+           });
+  };
+
+  std::string text;
+  append(text, phrases("heading_general"), general);
+  for (std::size_t g = 0; g <= groups.size() && !groups.empty(); ++g) {  // first what all groups share
+    Lines lines;
+    for (const auto& entry : by_group[g == 0 ? 0 : g - 1]) {
+      if (shared(entry) == (g == 0)) lines.insert(lines.end(), entry.begin(), entry.end());
+    }
+    append(text, g == 0 ? phrases("heading_every", {{"groups", wording.groups_text(groups)}}) : phrases("heading_group", {{"group", groups[g - 1]}}), lines);
   }
   if (problem.sense != ObjectiveSense::None) {
-    text += phrases(problem.sense == ObjectiveSense::Minimise ? "minimise" : "maximise", {{"value", renderer.value(problem.objective)}}) + "\n";
+    const std::string key = problem.sense == ObjectiveSense::Minimise ? "minimise" : "maximise";
+    text += phrases(text.empty() ? key + "_alone" : key, {{"value", wording.value(problem.objective)}}) + "\n";
   }
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }
 
 std::string render_answer_form(const Problem& problem, const EnvSpec& spec, const std::string& language) {
-  const Renderer renderer(problem, spec, language);
-  const Phrases& phrases = renderer.phrases();
-  Json form;
-  for (const auto& slot : problem.slots) {
-    Json& place = form[Json::json_pointer(slot.path)];
-    switch (slot.domain) {
-      case SlotDomain::Entity: place = phrases("form_entity", {{"noun", slot.noun}}); break;
-      case SlotDomain::Dates: place = phrases("form_date"); break;
-      case SlotDomain::Integers: place = phrases("form_integer"); break;
-      case SlotDomain::Texts: place = phrases("form_texts", {{"items", fmt::format("{}", fmt::join(slot.texts, ", "))}}); break;
+  const Phrases phrases(language);
+  std::string text = phrases("form_intro", {{"tool", spec.submit_tool}, {"argument", spec.submit_argument}}) + "\n";
+  std::vector<std::string> groups;
+  const auto members = array_members(problem, groups);
+  const bool named = std::all_of(groups.begin(), groups.end(), [](const std::string& group) { return !group.empty(); });
+  const auto line = [&](const std::string& place, const std::string& what) { text += phrases("form_line", {{"place", place}, {"text", what}}) + "\n"; };
+  if (members && named) {
+    text += groups.size() == 1 ? phrases("form_one") : phrases("form_array", {{"n", std::to_string(groups.size())}, {"groups", phrases.list(groups)}});
+    text += "\n";
+    for (const SlotSpec* slot : *members) line(dump_json(Json(array_place(slot->path)->second)), form_text(*slot, phrases));
+  } else {
+    text += phrases("form_any") + "\n";
+    for (const auto& slot : problem.slots) {
+      const std::string what = form_text(slot, phrases);
+      line(slot.path, slot.group.empty() ? what : phrases("form_slot", {{"text", what}, {"group", slot.group}}));
     }
   }
-  return phrases("form_intro", {{"tool", spec.submit_tool}}) + "\n" + dump_json(form);
+  Json form;
+  for (const auto& slot : problem.slots) form[Json::json_pointer(slot.path)] = form_example(slot, phrases);
+  return text + phrases("form_example") + "\n" + dump_json(form);
 }
 
 }  // namespace gauntlet
