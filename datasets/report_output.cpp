@@ -1,0 +1,134 @@
+// The JSON and text forms of a Report.
+
+#include <fmt/format.h>
+
+#include "datasets/report.h"
+
+namespace gauntlet {
+namespace {
+
+Json estimates_json(const std::map<std::int64_t, PassEstimate>& estimates) {
+  Json out = Json::object();
+  for (const auto& [k, estimate] : estimates) {
+    out[std::to_string(k)] = {
+        {"value", estimate.value}, {"low", estimate.interval.low}, {"high", estimate.interval.high}, {"tasks", estimate.tasks}};
+  }
+  return out;
+}
+
+Json means_json(const EffortMeans& means) {
+  return {{"prompt_tokens", means.prompt_tokens},
+          {"completion_tokens", means.completion_tokens},
+          {"reasoning_tokens", means.reasoning_tokens},
+          {"steps", means.steps},
+          {"tool_calls", means.tool_calls},
+          {"tool_errors", means.tool_errors},
+          {"malformed_calls", means.malformed_calls},
+          {"wall_ms", means.wall_ms},
+          {"cost", means.cost}};
+}
+
+Json group_json(const GroupReport& group) {
+  return {{"n", group.n},
+          {"scored", group.scored},
+          {"passed", group.passed},
+          {"infrastructure_faults", group.infrastructure_faults},
+          {"cancelled", group.cancelled},
+          {"unscored", group.unscored},
+          {"tasks", group.tasks},
+          {"tasks_unscored", group.tasks_unscored},
+          {"pass_at", estimates_json(group.pass_at)},
+          {"pass_hat", estimates_json(group.pass_hat)},
+          {"wilson", group.wilson ? Json{{"low", group.wilson->low}, {"high", group.wilson->high}} : Json()},
+          {"means", means_json(group.means)},
+          {"total_tokens", group.total_tokens},
+          {"total_cost", group.total_cost},
+          {"stop_reasons", group.stop_reasons}};
+}
+
+Json levels_json(const std::map<int, GroupReport>& levels) {
+  Json out = Json::object();
+  for (const auto& [level, group] : levels) out[std::to_string(level)] = group_json(group);
+  return out;
+}
+
+std::string percent(double value) { return fmt::format("{:.1f}", 100 * value); }
+
+std::string percent_interval(const Interval& interval) {
+  return fmt::format("{}–{}", percent(interval.low), percent(interval.high));
+}
+
+/// "42.0 (35.1–49.2)", or a dash where there is nothing to estimate from.
+std::string cell(const std::map<std::int64_t, PassEstimate>& estimates, std::int64_t k) {
+  const auto it = estimates.find(k);
+  if (it == estimates.end()) return "–";
+  return fmt::format("{} ({})", percent(it->second.value), percent_interval(it->second.interval));
+}
+
+std::string table_row(const std::string& name, const GroupReport& group, std::int64_t largest_k) {
+  std::string row = fmt::format("{:<28} {:>6} {:>6} {:>6} {:>6} {:>6} {:>20} {:>13}", name, group.tasks, group.n, group.scored,
+                                group.infrastructure_faults, group.cancelled, cell(group.pass_at, 1),
+                                group.wilson ? percent_interval(*group.wilson) : "–");
+  if (largest_k > 1) row += fmt::format(" {:>20} {:>20}", cell(group.pass_at, largest_k), cell(group.pass_hat, largest_k));
+  return row + fmt::format(" {:>9.0f} {:>7.1f} {:>7.2f} {:>8.0f}\n", group.means.prompt_tokens + group.means.completion_tokens,
+                           group.means.tool_calls, group.means.tool_errors, group.means.wall_ms);
+}
+
+std::string table_head(std::int64_t largest_k) {
+  std::string head = fmt::format("{:<28} {:>6} {:>6} {:>6} {:>6} {:>6} {:>20} {:>13}", "", "tasks", "n", "scored", "faults",
+                                 "cancel", "pass@1 % (tasks)", "Wilson %");
+  if (largest_k > 1)
+    head += fmt::format(" {:>20} {:>20}", fmt::format("pass@{} %", largest_k), fmt::format("pass^{} %", largest_k));
+  return head + fmt::format(" {:>9} {:>7} {:>7} {:>8}\n", "tokens", "calls", "errors", "ms");
+}
+
+std::string level_name(int level) { return level == 0 ? "level unset" : fmt::format("level {}", level); }
+
+}  // namespace
+
+Json to_json(const Report& report) {
+  Json by_domain = Json::object();
+  for (const auto& [name, group] : report.by_domain) by_domain[name] = group_json(group);
+  Json by_domain_level = Json::object();
+  for (const auto& [name, levels] : report.by_domain_level) by_domain_level[name] = levels_json(levels);
+  const Json overall = group_json(report.overall);
+  Json out = {{"run", report.run.run_id},      {"code_version", report.run.code_version},
+              {"requested", report.requested}, {"completed", report.completed},
+              {"failed", report.failed},       {"missing", report.missing}};
+  // The run's own figures are at the top as well as under "overall", so that a reader of one number needs no path.
+  for (const auto& item : overall.items()) out[item.key()] = item.value();
+  out["overall"] = overall;
+  out["by_domain"] = std::move(by_domain);
+  out["by_level"] = levels_json(report.by_level);
+  out["by_domain_level"] = std::move(by_domain_level);
+  return out;
+}
+
+std::string report_text(const Report& report) {
+  const std::int64_t largest_k = report.overall.pass_at.empty() ? 1 : report.overall.pass_at.rbegin()->first;
+  std::string out =
+      fmt::format("run {}\nrequested {} = completed {} + failed {} + cancelled {} + missing {}\n\n", report.run.run_id,
+                  report.requested, report.completed, report.failed, report.cancelled, report.missing);
+  out += table_head(largest_k);
+  out += table_row("all", report.overall, largest_k);
+  for (const auto& [name, group] : report.by_domain) {
+    out += table_row(name, group, largest_k);
+    const auto levels = report.by_domain_level.find(name);
+    if (levels == report.by_domain_level.end()) continue;
+    for (const auto& [level, at_level] : levels->second) out += table_row("  " + level_name(level), at_level, largest_k);
+  }
+  if (report.by_domain.size() > 1) {
+    for (const auto& [level, group] : report.by_level) out += table_row(level_name(level), group, largest_k);
+  }
+  out += "\nstopped by:";
+  for (const auto& [reason, count] : report.overall.stop_reasons) out += fmt::format(" {} {}", reason, count);
+  if (report.overall.unscored > 0)
+    out += fmt::format("\n{} episodes ended in order but could not be judged", report.overall.unscored);
+  if (report.overall.tasks_unscored > 0)
+    out += fmt::format("\n{} tasks have no scored episode and are in no pass rate", report.overall.tasks_unscored);
+  out += "\nIntervals are 95 %, clustered by task; Wilson takes episodes as independent.";
+  if (report.overall.total_cost > 0) out += fmt::format(" Cost: {:.4f}.", report.overall.total_cost);
+  return out + "\n";
+}
+
+}  // namespace gauntlet

@@ -1,0 +1,109 @@
+#include "datasets/report.h"
+
+#include <doctest/doctest.h>
+
+#include "datasets/sample_store.h"
+
+using gauntlet::sample::contains;
+using gauntlet::sample::error_of;
+
+namespace gauntlet {
+namespace {
+
+/// t1 (level 1): pass, fail. t2 (level 2): pass, fault made good by a passing second attempt. t3 (level 3): fault, cancelled.
+/// 8 were requested, so 2 are missing.
+Store mixed_store(const std::string& path) {
+  Store store = sample::store(path, 3, 8);
+  sample::put(store, sample::episode("r", "t1", 0));
+  sample::put(store, sample::failed_episode("r", "t1", 1));
+  sample::put(store, sample::episode("r", "t2", 0));
+  sample::put(store, sample::faulty_episode("r", "t2", 1, 0));
+  sample::put(store, sample::episode("r", "t2", 1, 1));
+  sample::put(store, sample::faulty_episode("r", "t3", 0));
+  Episode cancelled = sample::faulty_episode("r", "t3", 1);
+  cancelled.stop = StopReason::Cancelled;
+  sample::put(store, cancelled);
+  return store;
+}
+
+TEST_CASE("every requested episode is accounted for") {
+  const sample::TemporaryFolder folder;
+  const Report report = build_report(mixed_store(folder.file("s.db")), "r");
+  CHECK(report.requested == 8);
+  CHECK(report.completed == 4);
+  CHECK(report.failed == 1);
+  CHECK(report.cancelled == 1);
+  CHECK(report.missing == 2);
+  CHECK(report.overall.n == 6);
+  CHECK(report.overall.stop_reasons ==
+        std::map<std::string, std::int64_t>{{"cancelled", 1}, {"model_fault", 1}, {"submitted", 4}});
+}
+
+TEST_CASE("pass rates leave faults out of the denominator and say how many tasks have none") {
+  const sample::TemporaryFolder folder;
+  const GroupReport overall = build_report(mixed_store(folder.file("s.db")), "r").overall;
+  CHECK(overall.scored == 4);
+  CHECK(overall.passed == 3);
+  CHECK(overall.tasks == 3);
+  CHECK(overall.tasks_unscored == 1);
+  CHECK(overall.pass_at.at(1).value == doctest::Approx(0.75));
+  CHECK(overall.pass_at.at(1).tasks == 2);
+  CHECK(overall.pass_at.at(2).value == 1.0);
+  CHECK(overall.pass_hat.at(2).value == doctest::Approx(0.5));
+  CHECK(overall.wilson->low == doctest::Approx(0.3006).epsilon(0.001));
+  CHECK(overall.means.tool_calls == 3.0);
+}
+
+TEST_CASE("a group that was never scored has no pass rate, which is not a rate of 0") {
+  const sample::TemporaryFolder folder;
+  const Json json = to_json(build_report(mixed_store(folder.file("s.db")), "r"));
+  const Json& level3 = json.at("by_level").at("3");
+  CHECK(level3.at("n") == 2);
+  CHECK(level3.at("scored") == 0);
+  CHECK(level3.at("infrastructure_faults") == 1);
+  CHECK(level3.at("cancelled") == 1);
+  CHECK(level3.at("pass_at") == Json::object());
+  CHECK(level3.at("wilson").is_null());
+}
+
+TEST_CASE("the JSON form has the contract's fields at the top, by domain, by level and by both") {
+  const sample::TemporaryFolder folder;
+  const Json json = to_json(build_report(mixed_store(folder.file("s.db")), "r"));
+  CHECK(json.at("run") == "r");
+  CHECK(json.at("requested") == 8);
+  for (const char* field : {"n", "scored", "infrastructure_faults", "cancelled", "pass_at", "pass_hat", "stop_reasons"}) {
+    CHECK(json.at(field) == json.at("overall").at(field));
+    CHECK(json.at("by_domain").at("trip_planning").contains(field));
+    CHECK(json.at("by_level").at("1").contains(field));
+    CHECK(json.at("by_domain_level").at("trip_planning").at("2").contains(field));
+  }
+  CHECK(json.at("pass_at").at("1").at("value") == 0.75);
+  CHECK(json.at("pass_at").at("1").at("low") < 0.75);
+  CHECK(json.at("pass_at").at("1").at("high") == 1.0);
+}
+
+TEST_CASE("the text form shows accounting, rates with intervals and stop reasons") {
+  const sample::TemporaryFolder folder;
+  const std::string text = report_text(build_report(mixed_store(folder.file("s.db")), "r"));
+  CHECK(contains(text, "requested 8 = completed 4 + failed 1 + cancelled 1 + missing 2"));
+  CHECK(contains(text, "75.0 ("));
+  CHECK(contains(text, "pass^2 %"));
+  CHECK(contains(text, "stopped by: cancelled 1 model_fault 1 submitted 4"));
+  CHECK(contains(text, "1 tasks have no scored episode"));
+}
+
+TEST_CASE("an empty name reports on the latest run, and an unknown one lists what there is") {
+  const sample::TemporaryFolder folder;
+  Store store = mixed_store(folder.file("s.db"));
+  RunRecord later = sample::run("second", 1);
+  later.started_unix_ms += 1000;
+  store.put_run(later);
+  CHECK(build_report(store, "").run.run_id == "second");
+  CHECK(build_report(store, "").missing == 1);
+  CHECK(contains(error_of([&] { build_report(store, "secnd"); }), "did you mean \"second\"?"));
+  const Store empty(folder.file("empty.db"), StoreMode::Create);
+  CHECK(contains(error_of([&] { build_report(empty, ""); }), "it holds no run"));
+}
+
+}  // namespace
+}  // namespace gauntlet

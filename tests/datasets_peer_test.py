@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Reads exported files with other people's software: validates every row with jsonschema and loads every file with Hugging Face
+datasets (torch-free).
+
+  datasets_peer_test.py --tests build/release/gauntlet_tests     the test program writes sample exports first
+  datasets_peer_test.py --exports DIR                            DIR holds rl_superset/, rl_nemo_gym/, sft_messages/, sft_sharegpt/
+
+Makes the virtual environment .venv/peers beside the sources on its first run. Exit status: 0 if all is well or the environment could
+not be made (then it prints "skipped: …"), 1 if a reader found fault.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv" / "peers"
+PACKAGES = ["datasets", "pyarrow", "jsonschema"]
+SAMPLE_CASE = "the four exports are written for other readers when a folder is named"
+FORMATS = ["rl_superset", "rl_nemo_gym", "sft_messages", "sft_sharegpt"]
+
+
+def make_venv():
+    """The interpreter of the environment, or None with the reason printed."""
+    python = VENV / "bin" / "python"
+    complete = VENV / "complete"  # written last, so that a cut installation is done again
+    if complete.exists() and complete.read_text() == " ".join(PACKAGES):
+        return python
+    steps = [[sys.executable, "-m", "venv", "--clear", str(VENV)],
+             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES]]
+    for step in steps:
+        try:
+            done = subprocess.run(step, capture_output=True, text=True)
+        except OSError as error:
+            print(f"skipped: could not run {step[0]}: {error}")
+            return None
+        if done.returncode != 0:
+            last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+            print(f"skipped: could not make {VENV}: {last}")
+            return None
+    complete.write_text(" ".join(PACKAGES))
+    return python
+
+
+def read_rows(path):
+    with open(path, encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def check_rows(name, rows):
+    import jsonschema
+
+    schema = json.loads((ROOT / "datasets" / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    return [f"row {number}: {error.json_path}: {error.message[:200]}"
+            for number, row in enumerate(rows) for error in validator.iter_errors(row)]
+
+
+def without_nulls(value):
+    """Arrow gives all structs of a list the same fields and fills in None; loaders strip these again."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def check_loading(name, files, rows_of):
+    import datasets
+
+    problems = []
+    # NeMo Gym's rows hold tool schemas as objects, which columns cannot take as they are; their own loaders read the lines.
+    compare_values = name != "rl_nemo_gym"
+    with tempfile.TemporaryDirectory() as cache:
+        loaded = datasets.load_dataset("json", data_files={split: str(path) for split, path in files.items()}, cache_dir=cache)
+        for split, rows in rows_of.items():
+            if len(loaded[split]) != len(rows):
+                problems.append(f"{split}: datasets has {len(loaded[split])} rows, the file {len(rows)}")
+            elif compare_values:
+                problems += [f"{split} row {number}: datasets gives another value"
+                             for number, row in enumerate(rows) if without_nulls(loaded[split][number]) != row]
+        if len({str(part.features) for part in loaded.values()}) != 1:
+            problems.append("the splits have different column types")
+        joined = datasets.concatenate_datasets(list(loaded.values()))
+        if joined.num_rows != sum(len(rows) for rows in rows_of.values()):
+            problems.append("the splits do not concatenate")
+    return problems
+
+
+def check_sharegpt(rows):
+    """The rules of LLaMA-Factory's converter and formatter."""
+    problems = []
+    for number, row in enumerate(rows):
+        turns = row["conversations"]
+        odd, even = ("human", "observation"), ("gpt", "function_call")
+        if len(turns) % 2 or any(turn["from"] not in (odd, even)[at % 2] for at, turn in enumerate(turns)):
+            problems.append(f"row {number}: turns do not alternate")
+        for turn in turns:
+            if turn["from"] == "function_call":
+                text = turn["value"]
+                if text.startswith("<think>"):
+                    text = text[text.index("</think>") + len("</think>"):]
+                if not all(isinstance(call["arguments"], dict) for call in json.loads(text)):
+                    problems.append(f"row {number}: arguments are not objects")
+        json.loads(row["tools"])
+    return problems
+
+
+def check_texts(name, rows):
+    """Strings that hold JSON must parse."""
+    texts = {"rl_superset": lambda row: [row["tools"], row["label"], row["metadata"]["spec_json"], row["reward_model"]["ground_truth"]],
+             "rl_nemo_gym": lambda row: [row["verifier_metadata"]["ground_truth"]],
+             "sft_messages": lambda row: [row["tools"]],
+             "sft_sharegpt": lambda row: [row["tools"]]}[name]
+    for row in rows:
+        for text in texts(row):
+            json.loads(text)
+    return []
+
+
+def check_exports(folder):
+    failed = False
+    for name in FORMATS:
+        files = {split: folder / name / f"{split}.jsonl" for split in ("train", "validation") if (folder / name / f"{split}.jsonl").exists()}
+        if not files:
+            print(f"{name}: FAILED: no files in {folder / name}")
+            failed = True
+            continue
+        rows_of = {split: read_rows(path) for split, path in files.items()}
+        rows = [row for part in rows_of.values() for row in part]
+        problems = check_rows(name, rows) + check_texts(name, rows) + check_loading(name, files, rows_of)
+        if name == "sft_sharegpt":
+            problems += check_sharegpt(rows)
+        failed = failed or bool(problems)
+        print(f"{name}: {len(rows)} rows in {', '.join(files)}: " + ("ok" if not problems else "FAILED"))
+        for problem in problems[:10]:
+            print(f"  {problem}")
+    return 1 if failed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--tests", type=pathlib.Path, help="the test program")
+    source.add_argument("--exports", type=pathlib.Path, help="a folder with exports")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+
+    if not arguments.inside:
+        python = make_venv()
+        if python is None:
+            return 0
+        offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+        return subprocess.run([str(python), __file__, "--inside", *sys.argv[1:]], env=offline).returncode
+    if arguments.exports:
+        return check_exports(arguments.exports)
+    with tempfile.TemporaryDirectory() as folder:
+        written = subprocess.run([str(arguments.tests), f"--test-case={SAMPLE_CASE}"],
+                                 env={**os.environ, "GAUNTLET_EXPORTS": folder}, capture_output=True, text=True)
+        if written.returncode != 0:
+            print(f"FAILED: {arguments.tests} could not write the sample exports:\n{written.stdout}{written.stderr}")
+            return 1
+        return check_exports(pathlib.Path(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
