@@ -1,0 +1,74 @@
+#pragma once
+
+// The prompt format of DeepSeek-V3.2 (thinking and chat mode, DSML tool calls): messages to text, and a completion back to a message.
+// What a caller may rely on is described in docs/chat-format.md. Nothing here throws on any input: refusals are values.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/chat_model.h"
+#include "core/json.h"
+#include "core/message.h"
+
+namespace gauntlet {
+
+/// `code` is one of AssertionError, JSONDecodeError, NotImplementedError (a conversation or completion that the format refuses,
+/// named as its reference implementation names it) or InvalidInput (a request of the wrong shape).
+struct ChatError {
+  std::string code;
+  std::string message;
+};
+
+/// Where bytes of a prompt come from. A tokenizer may match special tokens in Template bytes only: text that people, tools or
+/// models wrote must never become a control token.
+enum class Origin { Template, Content };
+
+struct ChatSegment {
+  Origin origin = Origin::Template;
+  std::string bytes;
+};
+
+struct ChatPrompt {
+  Json messages;  ///< array of OpenAI chat messages
+  Json tools;     ///< null, or an array of {"type": "function", "function": …}
+  Json context;   ///< null, or an array of earlier messages whose text exists already and is not written again
+  ThinkingMode mode = ThinkingMode::Thinking;
+  bool drop_thinking = true;
+  bool add_default_bos_token = true;
+};
+
+struct ChatEncoding {
+  std::vector<ChatSegment> segments;  ///< neighbours differ in origin; none is empty. Joined they are the prompt
+  std::optional<ChatError> error;
+
+  std::string text() const;
+};
+
+ChatEncoding encode_chat(const ChatPrompt& prompt);
+
+/// Calls have no id: the format carries none.
+struct ChatParse {
+  Message message;
+  std::optional<ChatError> error;
+  std::vector<std::string> problems;  ///< forgiving parser: what was repaired or left out; empty for a clean completion
+};
+
+/// The reference grammar, which refuses anything that the model was not trained to write. `arguments` may be no JSON.
+ChatParse parse_chat(std::string_view completion, ThinkingMode mode);
+
+/// What a server does with text of any kind: never an error, and arguments are always a JSON object. `tools` as in ChatPrompt;
+/// null means that nothing is known about the tools.
+ChatParse parse_chat_lenient(std::string_view completion, ThinkingMode mode, const Json& tools = nullptr);
+
+/// {"role", "content", "reasoning_content", "tool_calls": [{"type", "function": {"name", "arguments"}}]}
+Json chat_message_json(const Message& message);
+
+/// One line of `gauntlet chat encode`: {messages, tools?, thinking_mode, options?} to {"text"} or {"error": {code, message}}.
+Json chat_encode_line(std::string_view line);
+/// One line of `gauntlet chat parse`: {text, thinking_mode} to {"message"} or {"error": {code, message}}. Lenient lines may hold
+/// `tools`, and `chunks` in place of `text`; their answer has "problems" if there were any.
+Json chat_parse_line(std::string_view line, bool lenient);
+
+}  // namespace gauntlet
