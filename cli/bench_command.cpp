@@ -1,0 +1,181 @@
+#include "cli/bench_command.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "agent/progress.h"
+#include "agent/runner.h"
+#include "cli/output.h"
+#include "cli/version.h"
+#include "core/error.h"
+#include "core/rng.h"
+#include "core/sha256.h"
+
+namespace gauntlet {
+namespace {
+
+ThinkingMode parse_mode(const std::string& text) {
+  if (text == "thinking") return ThinkingMode::Thinking;
+  if (text == "chat") return ThinkingMode::Chat;
+  fail(ErrorKind::Usage, fmt::format("--mode: found \"{}\"; accepted: thinking, chat", text));
+}
+
+std::string read_system_prompt(const BenchOptions& options, const EnvSpec& spec) {
+  if (options.system_prompt == "none") return "";
+  return options.system_prompt.empty() ? default_system_prompt(spec) : read_text_file(options.system_prompt);
+}
+
+void check(const BenchOptions& options) {
+  const auto at_least = [](const char* name, std::int64_t value, std::int64_t least) {
+    require(value >= least, ErrorKind::Usage, fmt::format("{}: found {}; accepted: {} or more", name, value, least));
+  };
+  at_least("--repeats", options.repeats, 1);
+  at_least("--in-flight", options.in_flight, 1);
+  at_least("--max-steps", options.limits.max_steps, 1);
+  at_least("--max-tool-calls", options.limits.max_tool_calls, 1);
+  at_least("--max-completion-tokens", options.limits.max_completion_tokens, 1);
+  at_least("--timeout-seconds", options.limits.max_wall_ms, 1);
+  at_least("--max-tokens", options.sampling.max_tokens, 1);
+  at_least("--retries-on-fault", options.retries_on_fault, 0);
+  at_least("--abort-after-faults", options.abort_after_faults, 1);
+  require(options.sampling.temperature >= 0 && options.sampling.temperature <= 2, ErrorKind::Usage, fmt::format("--temperature: found {}; accepted: 0 to 2", options.sampling.temperature));
+  require(options.sampling.top_p > 0 && options.sampling.top_p <= 1, ErrorKind::Usage, fmt::format("--top-p: found {}; accepted: above 0, to 1", options.sampling.top_p));
+}
+
+/// What must not change when a run is resumed. Tasks and repeats are not in it: a run may grow.
+Json configuration(const BenchOptions& options, const ModelChoice& model) {
+  return {{"model", model.description},
+          {"mode", options.mode},
+          {"thinking_policy", options.thinking_policy},
+          {"system_prompt", options.system_prompt.empty() || options.system_prompt == "none" ? options.system_prompt : sha256_hex(read_text_file(options.system_prompt))},
+          {"seed", options.seed},
+          {"temperature", options.sampling.temperature},
+          {"top_p", options.sampling.top_p},
+          {"max_tokens", options.sampling.max_tokens},
+          {"max_steps", options.limits.max_steps},
+          {"max_tool_calls", options.limits.max_tool_calls},
+          {"max_completion_tokens", options.limits.max_completion_tokens},
+          {"max_wall_ms", options.limits.max_wall_ms},
+          {"max_cost", options.limits.max_cost},
+          {"prompt_price", options.prompt_price},
+          {"completion_price", options.completion_price}};
+}
+
+std::vector<Store::Slot> list_work(const BenchOptions& options, const Store& store) {
+  std::vector<Store::Slot> work;
+  for (const auto& id : options.tasks) get_task(store, id);
+  store.for_each_task({.task_ids = options.tasks, .environment = options.environment, .level = options.level, .limit = options.limit}, [&](const Task& task) {
+    for (int sample = 0; sample < options.repeats; ++sample) work.push_back({.task_id = task.task_id, .sample = sample});
+  });
+  require(!work.empty(), ErrorKind::Usage, fmt::format("no task in {} matches; gauntlet synth makes tasks", store.path()));
+  return work;
+}
+
+}  // namespace
+
+std::string run_bench(const BenchOptions& options, Context& context) {
+  check(options);
+  const ThinkingMode mode = parse_mode(options.mode);
+  const ThinkingPolicy policy = parse_thinking_policy(options.thinking_policy);
+  Store store(options.store, StoreMode::ReadWrite);
+  TaskShelf shelf(options.store);
+  const ModelChoice model = choose_model(options.model, shelf);
+  const Json config = configuration(options, model);
+  const std::string hash = sha256_hex(canonical_json(config));
+
+  RunPlan plan;
+  plan.record = {.run_id = options.run.empty() ? fmt::format("{}-{}", config.at("model").value("name", config.at("model").value("kind", "run")), hash.substr(0, 8)) : options.run,
+                 .config = config,
+                 .config_sha256 = hash,
+                 .code_version = std::string(kVersion),
+                 .started_unix_ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
+  plan.work = list_work(options, store);
+  plan.in_flight = options.in_flight;
+  plan.retries_on_fault = options.retries_on_fault;
+  plan.abort_after_faults = options.abort_after_faults;
+  plan.store_retry_seconds = options.store_retry_seconds;
+  plan.prepare = [&](const Store::Slot& slot, int attempt) {
+    const auto ready = shelf.task(slot.task_id);
+    const std::uint64_t seed = Rng(options.seed).split(slot.task_id).split(static_cast<std::uint64_t>(slot.sample)).split(static_cast<std::uint64_t>(attempt)).next();
+    PreparedEpisode prepared{.setup = {.session = Session(ready->environment->runtime, ready->world),
+                                       .system_prompt = read_system_prompt(options, *ready->environment->spec),
+                                       .user_prompt = ready->task.prompt,
+                                       .tools = ready->environment->tools,
+                                       .limits = options.limits,
+                                       .thinking = policy,
+                                       .mode = mode,
+                                       .sampling = options.sampling,
+                                       .prices = {.prompt = options.prompt_price, .completion = options.completion_price},
+                                       .judge = [ready](const std::optional<std::string>& answer) { return ready->judge(answer); },
+                                       .seed = seed},
+                             .own_model = model.make ? model.make(*ready, slot, seed) : nullptr,
+                             .shared_model = model.shared.get()};
+    prepared.setup.sampling.seed = seed & 0x7fffffff;  // Several servers refuse seeds of more than 31 bits.
+    return prepared;
+  };
+
+  ConsoleProgress progress(stderr, err_is_terminal());
+  const RunSummary summary = run_all(plan, store, progress, context.cancel);
+  if (options.json) {
+    write_json_line(Json{{"run", plan.record.run_id},
+                   {"requested", summary.requested},
+                   {"completed_before", summary.completed_before},
+                   {"completed", summary.completed},
+                   {"passed", summary.passed},
+                   {"infrastructure_faults", summary.faults},
+                   {"cancelled", summary.cancelled},
+                   {"stopped_by", summary.stopped_by}});
+  } else {
+    write_note(fmt::format("run {}: gauntlet report --db {} --run {}", plan.record.run_id, options.store, plan.record.run_id));
+  }
+  if (!summary.stopped_by.empty() || summary.faults > 0) context.exit_code = 3;
+  return plan.record.run_id;
+}
+
+void add_bench_command(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand("bench", "Run an agent through stored tasks, judge every episode, store it; the same command resumes");
+  auto options = std::make_shared<BenchOptions>();
+  BenchOptions& o = *options;
+  command->add_option("--db", o.store, "The store with the tasks; episodes go there too")->capture_default_str();
+  command->add_option("--model", o.model.model, "oracle, noop, constant, echo, random, greedy, replay:RUN, or the URL of an OpenAI-compatible endpoint")->capture_default_str();
+  command->add_option("--model-name", o.model.model_name, "Model at the endpoint; default: the first that it lists");
+  command->add_option("--api-key-env", o.model.api_key_env, "Environment variable that holds the endpoint's key; default: no key is sent");
+  command->add_flag("--stream,!--no-stream", o.model.stream, "Ask the endpoint for a stream (default) or for whole replies");
+  command->add_option("--max-attempts", o.model.max_attempts, "Tries of one request to an endpoint")->capture_default_str();
+  command->add_option("--run", o.run, "Name of the run; default: from the configuration, so that the same command resumes");
+  command->add_option("--repeats", o.repeats, "Episodes a task (k of pass@k)")->capture_default_str();
+  command->add_option("--in-flight", o.in_flight, "Episodes at once")->capture_default_str();
+  command->add_option("--seed", o.seed, "Seed of everything that is drawn")->capture_default_str();
+  command->add_option("--mode", o.mode, "thinking or chat")->capture_default_str();
+  command->add_option("--thinking-policy", o.thinking_policy, "Which earlier thinking the model sees again: since_last_user, all, last, none")->capture_default_str();
+  command->add_option("--system-prompt", o.system_prompt, "A file, or \"none\"; default: a short built-in one");
+  command->add_option("--temperature", o.sampling.temperature, "0 to 2")->capture_default_str();
+  command->add_option("--top-p", o.sampling.top_p, "Above 0, to 1")->capture_default_str();
+  command->add_option("--max-tokens", o.sampling.max_tokens, "Tokens of one reply")->capture_default_str();
+  command->add_option("--max-steps", o.limits.max_steps, "Replies of one episode")->capture_default_str();
+  command->add_option("--max-tool-calls", o.limits.max_tool_calls, "Tool calls of one episode")->capture_default_str();
+  command->add_option("--max-completion-tokens", o.limits.max_completion_tokens, "Tokens of all replies of one episode")->capture_default_str();
+  command->add_option_function<double>("--timeout-seconds", [options](double seconds) { options->limits.max_wall_ms = static_cast<std::int64_t>(seconds * 1000); }, "Time of one episode (default 600)");
+  command->add_option("--max-cost", o.limits.max_cost, "Cost of one episode by the prices given; 0: no limit")->capture_default_str();
+  command->add_option("--prompt-price", o.prompt_price, "Price of a million prompt tokens")->capture_default_str();
+  command->add_option("--completion-price", o.completion_price, "Price of a million completion tokens")->capture_default_str();
+  command->add_option("--environment", o.environment, "Only tasks of this environment");
+  command->add_option("--level", o.level, "Only tasks of this level");
+  command->add_option("--limit", o.limit, "Only so many tasks");
+  command->add_option("--task", o.tasks, "Only these tasks");
+  command->add_option("--retries-on-fault", o.retries_on_fault, "Further tries of an episode that ended in an infrastructure fault")->capture_default_str();
+  command->add_option("--abort-after-faults", o.abort_after_faults, "So many faulty episodes in a row end the run")->capture_default_str();
+  command->add_option("--store-retry-seconds", o.store_retry_seconds, "How long a full disk or a locked store is waited for")->capture_default_str();
+  command->add_flag("--json", o.json, "The accounts of the run as one JSON object on stdout");
+  command->footer(
+      "An episode counts as done once it is stored durably. Episodes that end in infrastructure faults (endpoint gone, time-outs) are\n"
+      "stored unscored and tried again by the same command; they are never scored as failures. Ctrl-C stops cleanly.\n\n"
+      "Exit status: 0 all done, 2 wrong usage, 3 some could not be done or the run was stopped.\n\n"
+      "Examples:\n"
+      "  gauntlet bench --db t.db --model oracle --repeats 4\n"
+      "  gauntlet bench --db t.db --model http://127.0.0.1:8000/v1 --model-name my-model --in-flight 32 --api-key-env MY_KEY");
+  command->callback([options, &context] { run_bench(*options, context); });
+}
+
+}  // namespace gauntlet

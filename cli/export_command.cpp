@@ -1,0 +1,107 @@
+#include "cli/export_command.h"
+
+#include <fmt/format.h>
+
+#include "cli/environments.h"
+#include "cli/output.h"
+#include "core/error.h"
+#include "datasets/export_rl.h"
+#include "datasets/export_sft.h"
+
+namespace gauntlet {
+namespace {
+
+ExportTarget target(const ExportOptions& options) {
+  return {.folder = options.out, .overwrite = options.overwrite ? Overwrite::Replace : Overwrite::Refuse, .validation_share = options.validation_share};
+}
+
+void tell(const ExportSummary& summary, const ExportOptions& options) {
+  if (options.json) return write_json_line(to_json(summary));
+  for (const auto& file : summary.files) write_note(fmt::format("{}: {}", file.path, counted(file.rows, "row")));
+  for (const auto& [reason, n] : summary.skipped) write_note(fmt::format("  left out {:>5}  {}", n, reason));
+}
+
+/// The log needs a writable store; an export from a read-only one is still an export.
+void log(const ExportOptions& options, const ExportSummary& summary) {
+  try {
+    Store(options.store, StoreMode::ReadWrite).log_export(to_json(summary));
+  } catch (const Error& error) {
+    write_note(fmt::format("the export is complete, but is not in the store's log: {}", error.what()));
+  }
+}
+
+void add_common(CLI::App* command, const std::shared_ptr<ExportOptions>& options) {
+  command->add_option("--db", options->store, "The store")->capture_default_str();
+  command->add_option("--out", options->out, "Folder for train.jsonl and validation.jsonl; made if missing")->required();
+  command->add_option("--validation-share", options->validation_share, "Share of tasks for validation.jsonl, 0 to below 1; by a hash of the task alone")->capture_default_str();
+  command->add_flag("--overwrite", options->overwrite, "Replace files that are there already");
+  command->add_option("--environment", options->environment, "Only tasks of this environment");
+  command->add_option("--level", options->level, "Only tasks of this level");
+  command->add_flag("--json", options->json, "The summary as one JSON object on stdout");
+}
+
+}  // namespace
+
+void run_export_rl(const ExportOptions& options) {
+  require(options.format.empty() || options.format == "superset" || options.format == "nemo_gym", ErrorKind::Usage,
+          fmt::format("--format: found \"{}\"; accepted: superset, nemo_gym", options.format));
+  TaskShelf shelf(options.store);
+  const Store store(options.store, StoreMode::ReadOnly);
+  RlExportOptions rl;
+  rl.format = options.format == "nemo_gym" ? RlFormat::NemoGym : RlFormat::Superset;
+  rl.target = target(options);
+  rl.tasks = {.environment = options.environment, .level = options.level, .limit = options.limit};
+  rl.oracle_answer = options.oracle_answer ? OracleAnswer::Include : OracleAnswer::LeaveOut;
+  rl.env_url = options.env_url;
+  const ExportSummary summary = export_rl(store, shelf.infos(), rl);
+  log(options, summary);
+  tell(summary, options);
+}
+
+void run_export_sft(const ExportOptions& options) {
+  require(options.format.empty() || options.format == "messages" || options.format == "sharegpt", ErrorKind::Usage,
+          fmt::format("--format: found \"{}\"; accepted: messages, sharegpt", options.format));
+  TaskShelf shelf(options.store);
+  const Store store(options.store, StoreMode::ReadOnly);
+  SftExportOptions sft;
+  sft.format = options.format == "sharegpt" ? SftFormat::ShareGpt : SftFormat::Messages;
+  sft.target = target(options);
+  sft.run_id = options.run;
+  sft.environment = options.environment;
+  sft.level = options.level;
+  sft.min_score = options.min_score;
+  sft.arguments = options.object_arguments ? ArgumentsForm::Object : ArgumentsForm::String;
+  sft.reasoning = options.drop_reasoning ? ReasoningExport::Drop : ReasoningExport::Keep;
+  const ExportSummary summary = export_sft(store, shelf.infos(), sft);
+  log(options, summary);
+  tell(summary, options);
+}
+
+void add_export_command(CLI::App& app, Context& /*context*/) {
+  CLI::App* command = app.add_subcommand("export", "Write training data: prompts for reinforcement learning, conversations for fine-tuning");
+  command->require_subcommand(1);
+  command->footer("Row formats and what reads them: docs/exports.md.");
+
+  CLI::App* rl = command->add_subcommand("rl", "Tasks as prompts with what is needed to judge answers");
+  auto rl_options = std::make_shared<ExportOptions>();
+  add_common(rl, rl_options);
+  rl->add_option("--format", rl_options->format, "superset (default) or nemo_gym");
+  rl->add_option("--limit", rl_options->limit, "Only so many tasks");
+  rl->add_flag("--with-oracle-answer", rl_options->oracle_answer, "Put a correct answer into each row; a trainer that logs rows would leak it");
+  rl->add_option("--env-url", rl_options->env_url, "Where the environment is served, for rows that say so");
+  rl->footer("Example:\n  gauntlet export rl --db t.db --format nemo_gym --validation-share 0.1 --out rl");
+  rl->callback([rl_options] { run_export_rl(*rl_options); });
+
+  CLI::App* sft = command->add_subcommand("sft", "Episodes as conversations, with tools and thinking");
+  auto sft_options = std::make_shared<ExportOptions>();
+  add_common(sft, sft_options);
+  sft->add_option("--format", sft_options->format, "messages (default) or sharegpt");
+  sft->add_option("--run", sft_options->run, "Only this run; default: all");
+  sft->add_option("--min-score", sft_options->min_score, "Episodes with a lower score are left out; unscored ones always are")->capture_default_str();
+  sft->add_flag("--drop-reasoning", sft_options->drop_reasoning, "Leave the thinking out");
+  sft->add_flag("--object-arguments", sft_options->object_arguments, "Tool arguments as objects instead of JSON text (messages only)");
+  sft->footer("Example:\n  gauntlet export sft --db t.db --run oracle-1a2b3c4d --out sft");
+  sft->callback([sft_options] { run_export_sft(*sft_options); });
+}
+
+}  // namespace gauntlet

@@ -1,0 +1,63 @@
+#include "cli/model_choice.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "agent/openai_model.h"
+#include "core/error.h"
+#include "synth/agents.h"
+
+namespace gauntlet {
+namespace {
+
+constexpr std::string_view kReplay = "replay:";
+
+bool is_url(const std::string& text) { return text.starts_with("http://") || text.starts_with("https://"); }
+
+ModelChoice endpoint(const ModelOptions& options) {
+  OpenAiOptions settings;
+  settings.base_url = options.model;
+  settings.model = options.model_name;
+  settings.stream = options.stream;
+  settings.max_attempts = options.max_attempts;
+  if (!options.api_key_env.empty()) {
+    const char* key = std::getenv(options.api_key_env.c_str());
+    require(key != nullptr && *key != '\0', ErrorKind::Usage, fmt::format("--api-key-env: the environment variable {} is not set", options.api_key_env));
+    settings.api_key = key;
+  }
+  ModelChoice choice;
+  choice.shared = std::make_unique<OpenAiModel>(std::move(settings));
+  choice.description = choice.shared->describe();
+  return choice;
+}
+
+}  // namespace
+
+ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf) {
+  if (is_url(options.model)) return endpoint(options);
+  ModelChoice choice;
+  if (options.model.starts_with(kReplay)) {
+    const std::string run = options.model.substr(kReplay.size());
+    choice.description = {{"kind", "replay"}, {"run", run}};
+    choice.make = [&shelf, run](const ReadyTask&, const Store::Slot& slot, std::uint64_t) {
+      auto messages = shelf.assistant_messages(run, slot);
+      require(!messages.empty(), ErrorKind::Usage, fmt::format("run \"{}\" has no episode of task {}, sample {} to replay", run, slot.task_id, slot.sample));
+      return make_replay_agent(std::move(messages));
+    };
+    return choice;
+  }
+  const auto& names = agent_names();
+  if (std::find(names.begin(), names.end(), options.model) == names.end()) {
+    const std::string nearest = nearest_word(options.model, names);
+    fail(ErrorKind::Usage, fmt::format("--model: found \"{}\"; accepted: {}, replay:RUN, or an endpoint's URL (http://…){}", options.model, fmt::join(names, ", "),
+                                       nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
+  }
+  choice.description = {{"kind", "agent"}, {"name", options.model}};
+  choice.make = [name = options.model](const ReadyTask& task, const Store::Slot&, std::uint64_t seed) {
+    return make_agent(name, task.environment->planner, task.problem.problem(), seed);
+  };
+  return choice;
+}
+
+}  // namespace gauntlet

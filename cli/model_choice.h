@@ -1,0 +1,31 @@
+#pragma once
+
+// --model: which agent plays.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "agent/runner.h"
+#include "cli/environments.h"
+
+namespace gauntlet {
+
+struct ModelOptions {
+  std::string model = "oracle";    ///< an agent's name, replay:RUN, or an endpoint's URL
+  std::string model_name;          ///< at the endpoint; empty: the first that it offers
+  std::string api_key_env;         ///< name of the environment variable that holds the key; empty: no key
+  bool stream = true;
+  int max_attempts = 6;            ///< of one request to an endpoint
+};
+
+struct ModelChoice {
+  Json description;                ///< for the run's record; no secrets
+  std::unique_ptr<ChatModel> shared;  ///< an endpoint; null if each episode gets a model of its own
+  std::function<std::unique_ptr<ChatModel>(const ReadyTask&, const Store::Slot&, std::uint64_t seed)> make;
+};
+
+/// Throws Error(Usage) for an unknown name, suggesting the nearest. `shelf` must outlive the choice.
+ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf);
+
+}  // namespace gauntlet

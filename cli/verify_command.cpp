@@ -1,0 +1,129 @@
+#include "cli/verify_command.h"
+
+#include <fmt/format.h>
+
+#include "cli/environments.h"
+#include "cli/output.h"
+#include "core/error.h"
+#include "synth/gate.h"
+
+namespace gauntlet {
+namespace {
+
+void verify_answer(const VerifyOptions& options, Context& context) {
+  TaskShelf shelf(options.store);
+  const auto ready = shelf.task(options.task);
+  const Score score = ready->judge(read_text_file(options.answer));
+  const bool passes = score.scored && score.value == 1.0;
+  context.exit_code = passes ? 0 : 1;
+  if (options.json) {
+    Json components = Json::array();
+    for (const auto& component : score.components) components.push_back({{"constraint", component.constraint}, {"holds", component.holds}, {"explanation", component.explanation}});
+    return write_json_line(Json{{"value", static_cast<int>(score.value)}, {"summary", score.summary}, {"components", components}});
+  }
+  const Style style = Style::of_stdout();
+  for (const auto& component : score.components) {
+    write_out(fmt::format("{} {}  {}\n", component.holds ? style.good("holds") : style.bad("fails"), component.constraint, style.dim(component.explanation)));
+  }
+  write_out(fmt::format("{}: {}\n", passes ? style.good("passes") : style.bad("does not pass"), score.summary));
+}
+
+/// Names what differs, field by field.
+std::string difference(const Json& stored, const Json& found) {
+  std::string text;
+  for (const auto& item : found.items()) {
+    const Json before = stored.contains(item.key()) ? stored.at(item.key()) : Json();
+    if (before != item.value()) text += fmt::format("{}{}: stored {:.80}, now {:.80}", text.empty() ? "" : "; ", item.key(), dump_json(before), dump_json(item.value()));
+  }
+  return text;
+}
+
+void verify_certificates(const VerifyOptions& options, Context& context) {
+  TaskShelf shelf(options.store);
+  const Store store(options.store, StoreMode::ReadOnly);
+  std::map<std::string, std::unique_ptr<Gate>> gates;
+  std::int64_t checked = 0, wrong = 0;
+  store.for_each_task({}, [&](const Task& task) {
+    if (context.cancel.load() || (!options.task.empty() && task.task_id != options.task)) return;
+    auto& gate = gates[task.env_sha256];
+    if (!gate) gate = std::make_unique<Gate>(shelf.environment(task.env_sha256).spec, GateOptions{});
+    ++checked;
+    std::string problem;
+    const Gate::Outcome outcome = gate->recertify(task);
+    if (!outcome.task) {
+      problem = fmt::format("the gate drops it now: {}: {}", outcome.dropped, outcome.detail);
+    } else {
+      // Whether another process checked it is a fact of the time it was made.
+      Json stored = task.certificate;
+      stored.erase("other_process_checked");
+      const Json& now = outcome.task->certificate;
+      if (canonical_json(stored) != canonical_json(now)) problem = "the certificate differs: " + difference(stored, now);
+      if (outcome.task->task_id != task.task_id) problem = fmt::format("its content gives the id {}", outcome.task->task_id);
+    }
+    if (problem.empty()) return;
+    ++wrong;
+    if (options.json) return write_json_line(Json{{"task_id", task.task_id}, {"problem", problem}});
+    write_out(fmt::format("{}: {}\n", task.task_id, problem));
+  });
+  require(checked > 0, ErrorKind::Usage, options.task.empty() ? fmt::format("{} holds no tasks", options.store) : fmt::format("{} has no task \"{}\"", options.store, options.task));
+  write_note(fmt::format("{} re-made from its content: {} equal to the byte, {} not", counted(checked, "certificate"), checked - wrong, wrong));
+  if (wrong > 0) context.exit_code = 1;
+  if (context.cancel.load()) context.exit_code = 3;
+}
+
+void verify_episodes(const VerifyOptions& options, Context& context) {
+  TaskShelf shelf(options.store);
+  Store store(options.store, options.update ? StoreMode::ReadWrite : StoreMode::ReadOnly);
+  if (!options.run.empty()) require(store.find_run(options.run).has_value(), ErrorKind::Usage, fmt::format("{} has no run \"{}\"; gauntlet doctor --db lists them", options.store, options.run));
+  std::int64_t checked = 0, unscored = 0, changed = 0;
+  store.for_each_episode({.run_id = options.run, .latest_attempt_only = false, .with_messages = false}, [&](const StoredEpisode& stored) {
+    if (context.cancel.load()) return;
+    const Episode& episode = stored.episode;
+    if (is_infrastructure(episode.stop)) {
+      ++unscored;
+      return;
+    }
+    ++checked;
+    const Score now = shelf.task(episode.task_id)->judge(episode.answer);
+    if (to_json(now) == to_json(episode.score)) return;
+    ++changed;
+    const Json line = {{"episode", stored.episode_id}, {"task_id", episode.task_id}, {"run", episode.run_id}, {"stored", to_json(episode.score)}, {"now", to_json(now)}};
+    write_out(options.json ? dump_json(line) + "\n"
+                           : fmt::format("episode {} ({}, run {}): stored {} ({}), now {} ({})\n", stored.episode_id, episode.task_id, episode.run_id,
+                                         episode.score.scored ? fmt::format("{}", episode.score.value) : "unscored", episode.score.summary, now.value, now.summary));
+    if (options.update) store.update_score(stored.episode_id, now);
+  });
+  write_note(fmt::format("{} judged again: {} unchanged, {} changed{}; {} with infrastructure faults left unscored", counted(checked, "episode"), checked - changed, changed,
+                         options.update && changed > 0 ? " and stored" : "", unscored));
+  if (changed > 0) context.exit_code = 1;
+  if (context.cancel.load()) context.exit_code = 3;
+}
+
+}  // namespace
+
+void run_verify(const VerifyOptions& options, Context& context) {
+  if (!options.answer.empty()) {
+    require(!options.task.empty(), ErrorKind::Usage, "verify --answer: give the task with --task");
+    return verify_answer(options, context);
+  }
+  if (options.certificates) return verify_certificates(options, context);
+  require(options.task.empty(), ErrorKind::Usage, "verify --task: give an answer with --answer FILE, or --certificates");
+  verify_episodes(options, context);
+}
+
+void add_verify_command(CLI::App& app, Context& context) {
+  CLI::App* command = app.add_subcommand("verify", "Judge stored episodes again, re-make certificates, or judge one answer");
+  auto options = std::make_shared<VerifyOptions>();
+  command->add_option("--db", options->store, "The store")->capture_default_str();
+  command->add_option("--run", options->run, "Only episodes of this run");
+  command->add_flag("--update", options->update, "Store the new scores");
+  command->add_flag("--certificates", options->certificates, "Certify every task anew from its content and compare byte for byte");
+  command->add_option("--task", options->task, "The task of --answer, or the only one for --certificates");
+  command->add_option("--answer", options->answer, "A file with one answer, as an agent would hand it in")->check(CLI::ExistingFile);
+  command->add_flag("--json", options->json, "JSON on stdout");
+  command->footer("Exit status: 0 nothing differs or the answer passes, 1 something does or it does not, 2 wrong usage, 3 could not.\n\n"
+                  "Examples:\n  gauntlet verify --db t.db\n  gauntlet verify --db t.db --certificates\n  gauntlet verify --db t.db --task ID --answer answer.json --json");
+  command->callback([options, &context] { run_verify(*options, context); });
+}
+
+}  // namespace gauntlet
