@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -185,3 +185,5 @@ TEST_CASE("a case for each value of a choice is required") {
   CHECK_THROWS_WITH_AS(parse_env_spec(document, "spec"),
                        doctest::Contains("/entities/1/columns/3/generator/cases: found none for \"luxury\""), Error);
 }
+
+}  // namespace gauntlet

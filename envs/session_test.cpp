@@ -6,7 +6,7 @@
 
 #include "core/rng.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -326,3 +326,5 @@ TEST_CASE("10,000 mutated calls are each answered with JSON, and a read-only wor
   CHECK(errors < 10'000);
   CHECK(session.state_fingerprint() == fresh);
 }
+
+}  // namespace gauntlet

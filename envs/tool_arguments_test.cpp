@@ -4,7 +4,7 @@
 
 #include "envs/json_text.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -120,3 +120,5 @@ TEST_CASE("JSON text: strings are escaped, numbers are short and have a point") 
   CHECK(number(1.0 / 0.0) == "null");
   CHECK(clip_text("杭州", 4) == "杭");
 }
+
+}  // namespace gauntlet

@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -122,3 +122,5 @@ TEST_CASE("a deep expression and a very long statement are refused") {
   CHECK(refusal(deep) != "");
   CHECK(refusal("SELECT name FROM room -- " + std::string(200'000, 'x')) != "");
 }
+
+}  // namespace gauntlet

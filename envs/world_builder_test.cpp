@@ -9,7 +9,7 @@
 #include "envs/env_spec.h"
 #include "envs/sqlite_handle.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -238,3 +238,5 @@ TEST_CASE("a dump to a place that cannot be written says so") {
   const EnvSpec spec = trip();
   CHECK_THROWS_AS(dump_world(spec, *build_world(spec, {.seed = 1}), "/nonexistent/world.db"), Error);
 }
+
+}  // namespace gauntlet

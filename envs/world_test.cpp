@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 TEST_CASE("dates convert to days and back, across leap years and centuries") {
   CHECK(parse_date("1970-01-01") == 0);
@@ -61,3 +61,5 @@ TEST_CASE("two rows with one key are refused, naming both tables") {
   CHECK_THROWS_WITH_AS(world.index_keys(),
                        "the world has two rows named \"Lotus\" (in hotel and restaurant); names must be unique", Error);
 }
+
+}  // namespace gauntlet
