@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "embedded/problem_schema.h"
 #include "verifiers/node_parser.h"
 
 namespace gauntlet {
@@ -194,6 +195,8 @@ Problem parse_problem(const Json& value, const std::string& path) {
 }
 
 Node parse_node(const Json& value, const std::string& path) { return NodeParser(nullptr).value_or_predicate(value, path); }
+
+Json problem_schema() { return parse_json(embedded_problem_schema().front().text, "problem.schema.json"); }
 
 std::vector<Node> within_constraints(const Problem& problem) {
   std::vector<Node> nodes;

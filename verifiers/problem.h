@@ -103,6 +103,10 @@ Json to_json(const Problem& problem);
 Node parse_node(const Json& value, const std::string& path);
 Json to_json(const Node& node);
 
+/// verifiers/problem.schema.json, for programs that write problems. parse_problem accepts nothing that it refuses, and has the better
+/// messages: a schema can only say that a node is none of two dozen forms.
+Json problem_schema();
+
 /// The `within` rules of all slots as Compare nodes, in slot order.
 std::vector<Node> within_constraints(const Problem& problem);
 
