@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "verifiers/type_check.h"
 
 namespace gauntlet {
 namespace {
@@ -69,6 +70,7 @@ CompiledProblem::CompiledProblem(Problem problem, const World& world, const Comp
   within_count_ = roots_.size();
   for (const auto& node : problem_.constraints) roots_.push_back(compile(node));
   if (problem_.sense != ObjectiveSense::None) objective_ = compile(problem_.objective);
+  check_types(problem_, world);
   for (const int root : std::vector<int>(roots_)) add_atoms(root);
 }
 
@@ -125,16 +127,30 @@ void CompiledProblem::bind_relation(const Node& node, CompiledNode& out) {
   for (std::size_t i = 0; i < indexes_.size(); ++i) {
     if (indexes_[i].table == out.table && indexes_[i].columns == columns) out.index = static_cast<int>(i);
   }
-  if (out.index >= 0) return;
+  if (out.index >= 0) return check_single_text(out);
   LookupIndex index{.table = out.table, .columns = columns, .rows = {}};
   const WorldTable& table = world_->tables[static_cast<std::size_t>(out.table)];
   std::vector<Cell> cells(columns.size());
   for (std::size_t row = 0; row < table.rows; ++row) {
     for (std::size_t i = 0; i < columns.size(); ++i) cells[i] = table.columns[static_cast<std::size_t>(columns[i])].cells[row];
+    // A cell without content equals nothing.
+    if (std::find(cells.begin(), cells.end(), kUnknownCell) != cells.end()) continue;
     index.rows[key_of(cells)].push_back(static_cast<std::int32_t>(row));
   }
   out.index = static_cast<int>(indexes_.size());
   indexes_.push_back(std::move(index));
+  check_single_text(out);
+}
+
+/// Texts have no order: of several rows none would be the lowest.
+void CompiledProblem::check_single_text(const CompiledNode& link) const {
+  const WorldTable& table = world_->tables[static_cast<std::size_t>(link.table)];
+  if (link.column < 0 || !is_symbolic(table.columns[static_cast<std::size_t>(link.column)].type)) return;
+  for (const auto& [key, rows] : indexes_[static_cast<std::size_t>(link.index)].rows) {
+    require(rows.size() == 1, ErrorKind::Input,
+            fmt::format("the problem links {}.{}, a text, by columns that {} rows share; accepted: a number or a date, or columns that name one row",
+                        table.name, table.columns[static_cast<std::size_t>(link.column)].name, rows.size()));
+  }
 }
 
 void CompiledProblem::add_atoms(int root) {

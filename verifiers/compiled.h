@@ -78,7 +78,7 @@ struct LookupIndex {
 class CompiledProblem {
  public:
   /// Keeps its own copy of the problem; the world (and `completeness`, if any) must outlive it. Throws Error(Input) for a table or column
-  /// that the world lacks, naming the accepted ones.
+  /// that the world lacks, naming the accepted ones, and for operands that do not go together (type_check.h).
   CompiledProblem(Problem problem, const World& world, const Completeness* completeness = nullptr);
   CompiledProblem(const CompiledProblem&) = delete;
   CompiledProblem& operator=(const CompiledProblem&) = delete;
@@ -112,6 +112,7 @@ class CompiledProblem {
  private:
   int compile(const Node& node);
   void bind_relation(const Node& node, CompiledNode& out);
+  void check_single_text(const CompiledNode& link) const;
   void add_atoms(int node);
   Cell intern(const std::string& text);
 

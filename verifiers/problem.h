@@ -14,7 +14,8 @@
 // Values:     {"const": 800 | "train" | true}   {"const": "2025-10-01", "type": "date"}
 //             {"slot": ID}                      the row (or value) that the slot holds
 //             {"attr": COLUMN, "of": ID}        a column of the slot's row
-//             {"link": TABLE, "match": {COLUMN: VALUE, …}, "attr": COLUMN, "agg": "min"|"max"|"sum"}   over the matching rows; no row: undefined
+//             {"link": TABLE, "match": {COLUMN: VALUE, …}, "attr": COLUMN, "agg": "min"|"max"|"sum"}   over the matching rows; no row: undefined.
+//                                               A text needs columns that name one row.
 //             {"sum": [VALUE…]} {"min": […]} {"max": […]} {"count": [PREDICATE…]} {"difference": [A, B]}  (dates: in days)
 // Predicates: {"==": [A, B]} and !=, <, <=, >, >=      {"in": [VALUE, [CONST…]]}      {"all_different": [VALUE…]}
 //             {"linked": TABLE, "match": {COLUMN: VALUE, …}}      at least one row of TABLE matches
