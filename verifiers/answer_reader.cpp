@@ -74,12 +74,12 @@ struct AnswerReader::Impl {
   Shape shape;
   simdjson::dom::parser parser;
   std::vector<SlotValue>* values = nullptr;
-  std::vector<std::string>* problems = nullptr;
+  std::vector<AnswerProblem>* problems = nullptr;
   bool complete = true;
 
   void wrong(const std::string& path, const std::string& what) {
     complete = false;
-    if (problems != nullptr) problems->push_back(fmt::format("{}: {}", path.empty() ? "/" : path, what));
+    if (problems != nullptr) problems->push_back({path.empty() ? "/" : path, what});
   }
 
   // Paths are only built for messages; the fast caller passes none.
@@ -155,8 +155,8 @@ struct AnswerReader::Impl {
       if (element.get(text) != simdjson::SUCCESS) {
         return wrong(path, fmt::format("expected a string, found {}", type_name(element.type())));
       }
-      text = trimmed(text);
       if (spec.domain == SlotDomain::Dates) {
+        text = trimmed(text);
         const auto days = parse_date(text);
         if (days) value = problem->find_cell(slot, *days * kCellScale);
         if (value < 0) {
@@ -164,6 +164,7 @@ struct AnswerReader::Impl {
         }
       } else {
         value = problem->find_text(slot, text);
+        if (value < 0) value = problem->find_text(slot, trimmed(text));
         if (value < 0) {
           return wrong(path, spec.domain == SlotDomain::Entity ? fmt::format("no {} is named \"{}\"", spec.entity, text)
                                                                : fmt::format("\"{}\" is not one of the accepted texts", text));
@@ -183,7 +184,7 @@ AnswerReader::AnswerReader(const CompiledProblem& problem) : impl_(std::make_uni
 
 AnswerReader::~AnswerReader() = default;
 
-bool AnswerReader::read(std::string_view text, std::vector<SlotValue>& values, std::vector<std::string>* problems) {
+bool AnswerReader::read(std::string_view text, std::vector<SlotValue>& values, std::vector<AnswerProblem>* problems) {
   values.assign(impl_->problem->slots().size(), -1);
   impl_->values = &values;
   impl_->problems = problems;

@@ -127,14 +127,11 @@ Score Verifier::verify(const std::optional<std::string>& answer_text) {
     score.summary = "no answer was submitted";
     return score;
   }
-  std::vector<std::string> problems;
+  std::vector<AnswerProblem> problems;
   if (!reader_.read(*answer_text, values_, &problems)) {
-    score.summary = fmt::format("the answer does not have the form asked for: {}", problems.front());
+    score.summary = fmt::format("the answer does not have the form asked for: {}: {}", problems.front().path, problems.front().what);
     for (const auto& problem : problems) {
-      const auto colon = problem.find(": ");
-      score.components.push_back({.constraint = fmt::format("answer form at {}", problem.substr(0, colon)),
-                                  .holds = false,
-                                  .explanation = valid_utf8(problem.substr(colon + 2))});
+      score.components.push_back({.constraint = fmt::format("answer form at {}", problem.path), .holds = false, .explanation = problem.what});
     }
     return score;
   }

@@ -14,6 +14,12 @@
 
 namespace gauntlet {
 
+/// One thing that is wrong with an answer's form: "/0/hotel", "no hotel is named \"X\"".
+struct AnswerProblem {
+  std::string path;
+  std::string what;
+};
+
 /// Reads answers of one problem's form. Not thread-safe (it keeps the parser's buffers); cheap to make.
 class AnswerReader {
  public:
@@ -22,9 +28,9 @@ class AnswerReader {
   AnswerReader(const AnswerReader&) = delete;
   AnswerReader& operator=(const AnswerReader&) = delete;
 
-  /// Fills `values` [slots]; -1 where a value is missing or names nothing. True if all slots were filled. When `problems` is given, one
-  /// line is added for each thing that is wrong ("/0/hotel: no hotel is named \"X\"").
-  bool read(std::string_view text, std::vector<SlotValue>& values, std::vector<std::string>* problems);
+  /// Fills `values` [slots]; -1 where a value is missing or names nothing. True if all slots were filled. When `problems` is given, all
+  /// that is wrong is added.
+  bool read(std::string_view text, std::vector<SlotValue>& values, std::vector<AnswerProblem>* problems);
 
  private:
   struct Impl;
