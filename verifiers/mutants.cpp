@@ -97,13 +97,20 @@ std::vector<std::string> broken_texts(const CompiledProblem& problem, const std:
     Json changed = good;
     changed[pointer] = nullptr;
     out.push_back(dump_json(changed));
-    changed[pointer] = "";
-    out.push_back(dump_json(changed));
+    const auto spoil = [&](const std::string& name) {
+      // Another value's name would be another answer, and perhaps a right one.
+      const SlotDomain domain = problem.problem().slots[i].domain;
+      if ((domain == SlotDomain::Entity || domain == SlotDomain::Texts) && problem.find_text(static_cast<int>(i), name) >= 0) return false;
+      changed[pointer] = name;
+      out.push_back(dump_json(changed));
+      return true;
+    };
+    spoil("");
     changed[pointer] = Json::array({good.at(pointer)});
     out.push_back(dump_json(changed));
     if (good.at(pointer).is_string()) {
-      changed[pointer] = good.at(pointer).get<std::string>() + "x";
-      out.push_back(dump_json(changed));
+      std::string name = good.at(pointer).get<std::string>() + "x";
+      while (!spoil(name)) name += "x";
     }
     changed = good;
     Json& parent = changed[pointer.parent_pointer()];
