@@ -142,10 +142,11 @@ void CompiledProblem::bind_relation(const Node& node, CompiledNode& out) {
   check_single_text(out);
 }
 
-/// Texts have no order: of several rows none would be the lowest.
+/// Texts have no order: of several rows none would be the lowest. Whether rows share columns is a matter of the whole world, so a partly
+/// observed one, which may hold a row twice as two tools showed it, is not asked.
 void CompiledProblem::check_single_text(const CompiledNode& link) const {
   const WorldTable& table = world_->tables[static_cast<std::size_t>(link.table)];
-  if (link.column < 0 || !is_symbolic(table.columns[static_cast<std::size_t>(link.column)].type)) return;
+  if (completeness_ != nullptr || link.column < 0 || !is_symbolic(table.columns[static_cast<std::size_t>(link.column)].type)) return;
   for (const auto& [key, rows] : indexes_[static_cast<std::size_t>(link.index)].rows) {
     require(rows.size() == 1, ErrorKind::Input,
             fmt::format("the problem links {}.{}, a text, by columns that {} rows share; accepted: a number or a date, or columns that name one row",
