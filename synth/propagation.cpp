@@ -152,6 +152,14 @@ int choose_slot(const Evaluator& evaluator, const SlotMask& open, const std::vec
     const CompiledNode& node = evaluator.problem().node(constraint);
     const SlotMask touched = node.slots & open;
     for (std::size_t i = touched._Find_first(); i < touched.size(); i = touched._Find_next(i)) ++weight[i];
+    if (node.kind == NodeKind::Compare && node.op == CompareOp::Equal) {
+      // "This row lies in that one": deciding the outer slot first lets the inner ones fall apart.
+      for (const int side : {0, 1}) {
+        const CompiledNode& outer = evaluator.problem().node(node.children[static_cast<std::size_t>(side)]);
+        const CompiledNode& inner = evaluator.problem().node(node.children[static_cast<std::size_t>(1 - side)]);
+        if (outer.kind == NodeKind::SlotValue && inner.kind == NodeKind::Attribute && outer.slot != inner.slot) weight[static_cast<std::size_t>(outer.slot)] += 8;
+      }
+    }
     if (node.kind != NodeKind::IfThenElse) continue;
     const SlotMask condition = evaluator.problem().node(node.children[0]).slots & open;
     for (std::size_t i = condition._Find_first(); i < condition.size(); i = condition._Find_next(i)) weight[i] += 8;
@@ -159,11 +167,11 @@ int choose_slot(const Evaluator& evaluator, const SlotMask& open, const std::vec
   int best = -1;
   for (std::size_t i = open._Find_first(); i < open.size(); i = open._Find_next(i)) {
     const int slot = static_cast<int>(i);
-    const auto better = [&] {
-      if (weight[i] != weight[static_cast<std::size_t>(best)]) return weight[i] > weight[static_cast<std::size_t>(best)];
-      return evaluator.domain(slot).count < evaluator.domain(best).count;
+    // Fewest values for each constraint touched: a slot that many constraints mention is no gain if it has many values.
+    const auto cost = [&](int candidate, int other) {
+      return static_cast<std::int64_t>(evaluator.domain(candidate).count) * (weight[static_cast<std::size_t>(other)] + 1);
     };
-    if (best < 0 || better()) best = slot;
+    if (best < 0 || cost(slot, best) < cost(best, slot)) best = slot;
   }
   return best;
 }

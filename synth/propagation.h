@@ -59,7 +59,8 @@ class Propagator {
 /// Groups of open slots that some mask joins. Slots in no mask are each alone.
 std::vector<SlotMask> components(const SlotMask& open, const std::vector<SlotMask>& joins);
 
-/// The open slot to branch on: the one that most undecided constraints touch, those in conditions counting more; smaller domain first.
+/// The open slot to branch on: the one with the fewest candidates for each undecided constraint that touches it, those whose condition it
+/// decides counting more.
 int choose_slot(const Evaluator& evaluator, const SlotMask& open, const std::vector<int>& constraints);
 
 std::vector<int> slots_of(const SlotMask& mask);
