@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <numeric>
+#include <optional>
 
 #include "core/error.h"
 #include "envs/generators.h"
@@ -13,6 +15,8 @@ namespace gauntlet {
 namespace {
 
 constexpr int kMaxDepth = 100;
+constexpr std::int64_t kMaxExpanded = 200'000;  ///< values made by one template, against fragments that double each other
+constexpr std::int64_t kMaxRounds = 10'000;
 
 Json cell_json(Cell cell) {
   if (cell % kCellScale == 0) return cell / kCellScale;
@@ -27,7 +31,56 @@ bool is_spliced(const Json& item) {
   return key == "$for" || key == "$if" || key == "$maybe" || key == "$sample" || key == "$splice";
 }
 
+/// The operands of a form: an array of exactly `count` elements.
+const Json& operands(const Json& value, std::size_t count, const std::string& path) {
+  require(value.is_array() && value.size() == count, ErrorKind::Input, fmt::format("{}: found {}; accepted: an array of {}", path, dump_json(value), count));
+  return value;
+}
+
+std::string text_operand(const Json& value, const std::string& path) {
+  require(value.is_string(), ErrorKind::Input, fmt::format("{}: found {}; accepted: a string", path, dump_json(value)));
+  return value.get<std::string>();
+}
+
+std::int64_t days_operand(const Json& value, const std::string& path) {
+  const auto days = value.is_string() ? parse_date(value.get<std::string>()) : std::nullopt;
+  require(days.has_value(), ErrorKind::Input, fmt::format("{}: found {}; accepted: a date", path, dump_json(value)));
+  return *days;
+}
+
+template <class T>
+void require_ordered(T low, T high, const Json& value, const std::string& path) {
+  require(low <= high, ErrorKind::Input, fmt::format("{}: found {}; accepted: the smaller one first", path, dump_json(value)));
+}
+
+/// A whole number with its sign, as it stands in "{d-1}".
+std::optional<std::int64_t> parse_whole(const std::string& text) {
+  std::int64_t number = 0;
+  const char* first = text.data() + (text.starts_with('+') ? 1 : 0);
+  const auto [end, error] = std::from_chars(first, text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+/// The reference judge trusts its tree, so names are checked here.
+void require_slots(const Node& node, const Problem& problem, const std::string& path) {
+  if (node.kind == NodeKind::SlotValue || node.kind == NodeKind::Attribute) {
+    const int slot = problem.find_slot(node.slot);
+    require(slot >= 0, ErrorKind::Input, fmt::format("{}: there is no slot \"{}\"", path, node.slot));
+    require(node.kind == NodeKind::SlotValue || problem.slots[static_cast<std::size_t>(slot)].domain == SlotDomain::Entity, ErrorKind::Input,
+            fmt::format("{}: slot \"{}\" holds no row, so it has no {}", path, node.slot, node.column));
+  }
+  for (const auto& child : node.children) require_slots(child, problem, path);
+}
+
 }  // namespace
+
+Template::Nesting::Nesting(Template& owner, const std::string& path) : owner_(owner) {
+  require(owner.depth_ < kMaxDepth, ErrorKind::Input, path + ": the template is nested too deeply (a fragment that uses itself?)");
+  require(owner.expanded_ < kMaxExpanded, ErrorKind::Input, fmt::format("{}: the template grows beyond {} values", path, kMaxExpanded));
+  ++owner.depth_;
+  ++owner.expanded_;
+}
 
 Template::Template(const EnvSpec& spec, const Json& fragments, Rng rng) : spec_(spec), fragments_(fragments), rng_(rng) {}
 
@@ -52,10 +105,14 @@ std::string Template::interpolate(const std::string& text, const std::string& pa
     std::int64_t offset = 0;
     const std::size_t sign = name.find_first_of("+-");
     if (sign != std::string::npos) {
-      offset = std::stoll(name.substr(sign));
+      const auto whole = parse_whole(name.substr(sign));
+      require(whole && std::abs(*whole) <= 1'000'000, ErrorKind::Input, fmt::format("{}: found \"{{{}}}\"; accepted: a variable, plus or minus a whole number", path, name));
+      offset = *whole;
       name.resize(sign);
     }
     const Json& value = variable(name);
+    require(sign == std::string::npos || value.is_number_integer(), ErrorKind::Input,
+            fmt::format("{}: \"{}\" counts from the variable \"{}\", which is {}; accepted: an integer", path, text, name, dump_json(value)));
     if (value.is_number_integer()) {
       out += std::to_string(value.get<std::int64_t>() + offset);
     } else {
@@ -79,17 +136,23 @@ Json Template::fit(const Json& value, const std::string& path) {
   require(planted_.answer != nullptr, ErrorKind::Input, path + ": \"$fit\" needs a planted answer; it belongs into clauses");
   if (value.contains("when")) {
     const Node condition = parse_node(expand(value["when"], path + "/when"), path + "/when");
+    require_slots(condition, *planted_.problem, path + "/when");
     if (!reference_predicate(*planted_.problem, *planted_.world, *planted_.answer, condition)) {
       return expand(get_member(value, "otherwise", path), path + "/otherwise");
     }
   }
   const Node measured = parse_node(expand(get_member(value, "of", path), path + "/of"), path + "/of");
+  require_slots(measured, *planted_.problem, path + "/of");
   const auto planted = reference_value(*planted_.problem, *planted_.world, *planted_.answer, measured);
   require(planted.has_value(), ErrorKind::Input, path + "/of: is undefined for the planted answer");
-  const Json& slack = get_array(value, "slack", path);
+  const Json& slack = operands(get_member(value, "slack", path), 2, path + "/slack");
   const Cell step = cell(get_member(value, "round", path), path + "/round");
+  require(step > 0, ErrorKind::Input, path + "/round: accepted: a number above 0");
   const Cell low = cell(slack[0], path + "/slack/0");
-  const Cell away = low + (cell(slack[1], path + "/slack/1") - low) * rng_.range(0, 16) / 16;
+  const Cell high = cell(slack[1], path + "/slack/1");
+  require(low >= 0, ErrorKind::Input, path + "/slack: accepted: numbers from 0 on");  // Or the planted answer would fail.
+  require_ordered(low, high, slack, path + "/slack");
+  const Cell away = low + (high - low) * rng_.range(0, 16) / 16;
   const std::string side = get_string(value, "side", path);
   if (side == "below") return cell_json(floor_to(*planted - away, step));
   require(side == "above", ErrorKind::Input, fmt::format("{}/side: found \"{}\"; accepted: above, below", path, side));
@@ -98,38 +161,61 @@ Json Template::fit(const Json& value, const std::string& path) {
 
 Json Template::special(const std::string& form, const Json& value, const std::string& path) {
   const std::string at = path + "/" + form;
+  const Json& given = value[form];
   if (form == "$use") {
-    const std::string name = value[form].get<std::string>();
+    const std::string name = text_operand(given, at);
     return expand(get_member(fragments_, name, "/fragments"), "/fragments/" + name);
   }
-  if (form == "$int") return rng_.range(integer(value[form][0], at), integer(value[form][1], at));
-  if (form == "$number") {
-    const Cell low = cell(value[form][0], at);
-    const Cell step = cell(value[form][2], at);
-    return cell_json(low + step * rng_.range(0, (cell(value[form][1], at) - low) / step));
+  if (form == "$int") {
+    operands(given, 2, at);
+    const auto low = integer(given[0], at);
+    const auto high = integer(given[1], at);
+    require_ordered(low, high, given, at);
+    return rng_.range(low, high);
   }
-  if (form == "$date") return format_date(rng_.range(*parse_date(value[form][0].get<std::string>()), *parse_date(value[form][1].get<std::string>())));
+  if (form == "$number") {
+    operands(given, 3, at);
+    const Cell low = cell(given[0], at);
+    const Cell step = cell(given[2], at);
+    const Cell high = cell(given[1], at);
+    require_ordered(low, high, given, at);
+    require(step > 0, ErrorKind::Input, at + ": accepted: a step above 0");
+    return cell_json(low + step * rng_.range(0, (high - low) / step));
+  }
+  if (form == "$date") {
+    operands(given, 2, at);
+    const auto from = days_operand(given[0], at);
+    const auto to = days_operand(given[1], at);
+    require_ordered(from, to, given, at);
+    return format_date(rng_.range(from, to));
+  }
   if (form == "$date_plus") {
-    const Json date = expand(value[form][0], at);
-    const auto days = parse_date(date.is_string() ? date.get<std::string>() : "");
-    require(days.has_value(), ErrorKind::Input, fmt::format("{}: found {}; accepted: a date", at, dump_json(date)));
-    return format_date(*days + integer(value[form][1], at));
+    operands(given, 2, at);
+    const auto days = days_operand(expand(given[0], at), at);
+    return format_date(days + integer(given[1], at));
   }
   if (form == "$word") {
-    const auto list = spec_.names.find(value[form].get<std::string>());
-    require(list != spec_.names.end(), ErrorKind::Input, fmt::format("{}: locale {} has no such word list", at, spec_.locale));
+    const auto list = spec_.names.find(text_operand(given, at));
+    require(list != spec_.names.end() && !list->second.empty(), ErrorKind::Input, fmt::format("{}: locale {} has no word list {}", at, spec_.locale, dump_json(given)));
     return rng_.pick(list->second);
   }
-  if (form == "$pick") return expand(value[form][rng_.below(value[form].size())], at);
-  if (form == "$fit") return fit(value[form], at);
+  if (form == "$pick") {
+    require(given.is_array() && !given.empty(), ErrorKind::Input, fmt::format("{}: found {}; accepted: an array of one or more", at, dump_json(given)));
+    return expand(given[rng_.below(given.size())], at);
+  }
+  if (form == "$fit") return fit(given, at);
   if (form == "$let") {
+    require(given.is_object(), ErrorKind::Input, fmt::format("{}: found {}; accepted: an object", at, dump_json(given)));
     const auto saved = bound_;
-    for (const auto& item : value[form].items()) bound_[item.key()] = expand(item.value(), at + "/" + item.key());
+    for (const auto& item : given.items()) bound_[item.key()] = expand(item.value(), at + "/" + item.key());
     Json result = expand(get_member(value, "in", path), path + "/in");
     bound_ = saved;
     return result;
   }
-  fail(ErrorKind::Input, fmt::format("{}: unknown form \"{}\"", path, form));
+  const std::vector<std::string> forms = {"$use",  "$splice", "$int", "$number", "$date", "$date_plus", "$word",
+                                          "$pick", "$let",    "$fit", "$for",    "$if",   "$maybe",     "$sample"};
+  const std::string nearest = nearest_word(form, forms);
+  fail(ErrorKind::Input, fmt::format("{}: unknown form \"{}\"{}; accepted: {}", path, form, nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest), fmt::join(forms, ", ")));
 }
 
 void Template::expand_into(const Json& item, Json& out, const std::string& path) {
@@ -137,18 +223,21 @@ void Template::expand_into(const Json& item, Json& out, const std::string& path)
     out.push_back(expand(item, path));
     return;
   }
+  const Nesting nesting(*this, path);
   const std::string form = item.begin().key();
+  const Json& given = item[form];
+  const std::string at = path + "/" + form;
   const auto append = [&](const Json& list) {
     require(list.is_array(), ErrorKind::Input, fmt::format("{}: expected an array", path));
     for (std::size_t i = 0; i < list.size(); ++i) expand_into(list[i], out, fmt::format("{}/{}", path, i));
   };
   if (form == "$splice") {
-    const std::string name = item[form].get<std::string>();
-    append(get_member(fragments_, name, "/fragments"));
+    append(get_member(fragments_, text_operand(given, at), "/fragments"));
   } else if (form == "$for") {
-    const std::string name = get_string(item, "$for", path);
+    const std::string name = text_operand(given, at);
     const auto from = integer(get_member(item, "from", path), path + "/from");
     const auto to = integer(get_member(item, "to", path), path + "/to");
+    require(to - from < kMaxRounds, ErrorKind::Input, fmt::format("{}: found {} to {}; accepted: at most {} rounds", at, from, to, kMaxRounds));
     const auto before = variables_;
     for (std::int64_t i = from; i <= to; ++i) {
       variables_[name] = i;
@@ -156,20 +245,28 @@ void Template::expand_into(const Json& item, Json& out, const std::string& path)
     }
     variables_ = before;
   } else if (form == "$if") {
-    const auto a = integer(item[form][0], path);
-    const auto b = integer(item[form][2], path);
-    const std::string op = item[form][1].get<std::string>();
+    operands(given, 3, at);
+    const auto a = integer(given[0], at);
+    const auto b = integer(given[2], at);
+    const std::string op = text_operand(given[1], at);
+    require(op == ">" || op == "<" || op == "==", ErrorKind::Input, fmt::format("{}: found \"{}\"; accepted: >, <, ==", at, op));
     if ((op == ">" && a > b) || (op == "<" && a < b) || (op == "==" && a == b)) append(get_member(item, "do", path));
   } else if (form == "$maybe") {
-    if (rng_.chance(item[form].get<std::uint32_t>())) append(get_member(item, "do", path));
+    const auto chance = integer(given, at);
+    require(chance >= 0 && chance <= 1'000'000, ErrorKind::Input, fmt::format("{}: found {}; accepted: 0 to 1000000", at, chance));
+    if (rng_.chance(static_cast<std::uint32_t>(chance))) append(get_member(item, "do", path));
   } else {
-    const Json& count = item[form];
-    const auto wanted = count.is_array() ? rng_.range(count[0].get<std::int64_t>(), count[1].get<std::int64_t>()) : count.get<std::int64_t>();
     const Json& options = get_array(item, "of", path);
+    const bool range = given.is_array();
+    const auto low = integer(range ? operands(given, 2, at)[0] : given, at);
+    const auto high = range ? integer(given[1], at) : low;
+    require(0 <= low && low <= high && high <= static_cast<std::int64_t>(options.size()), ErrorKind::Input,
+            fmt::format("{}: found {}; accepted: 0 to {}, as many as there are", at, dump_json(given), options.size()));
+    const auto wanted = range ? rng_.range(low, high) : low;
     std::vector<std::size_t> order(options.size());
     std::iota(order.begin(), order.end(), 0);
     rng_.shuffle(order);
-    order.resize(std::min(order.size(), static_cast<std::size_t>(wanted)));
+    order.resize(static_cast<std::size_t>(wanted));
     std::sort(order.begin(), order.end());
     for (const std::size_t i : order) expand_into(options[i], out, fmt::format("{}/of/{}", path, i));
   }
@@ -183,12 +280,15 @@ Json Template::expand_object(const Json& value, const std::string& path) {
     return list;
   }
   Json out = Json::object();
-  for (const auto& item : value.items()) out[interpolate(item.key(), path)] = expand(item.value(), path + "/" + item.key());
+  for (const auto& item : value.items()) {
+    require(!item.key().starts_with('$'), ErrorKind::Input, fmt::format("{}: the form \"{}\" must be the first member of its object", path, item.key()));
+    out[interpolate(item.key(), path)] = expand(item.value(), path + "/" + item.key());
+  }
   return out;
 }
 
 Json Template::expand(const Json& value, const std::string& path) {
-  require(++depth_ <= kMaxDepth, ErrorKind::Input, path + ": the template is nested too deeply (a fragment that uses itself?)");
+  const Nesting nesting(*this, path);
   Json result;
   if (value.is_object()) {
     result = expand_object(value, path);
@@ -202,14 +302,16 @@ Json Template::expand(const Json& value, const std::string& path) {
       require(it != bound_.end(), ErrorKind::Input, fmt::format("{}: nothing is bound to {}", path, text));
       result = it->second;
     } else if (text.starts_with("{=") && text.ends_with("}")) {
-      result = std::stoll(interpolate("{" + text.substr(2), path));
+      const std::string digits = interpolate("{" + text.substr(2), path);
+      const auto whole = parse_whole(digits);
+      require(whole.has_value(), ErrorKind::Input, fmt::format("{}: {} is \"{}\"; accepted: an integer", path, text, digits));
+      result = *whole;
     } else {
       result = interpolate(text, path);
     }
   } else {
     result = value;
   }
-  --depth_;
   return result;
 }
 

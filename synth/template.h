@@ -13,8 +13,10 @@
 //   {"$let": {name: T}, "in": T}
 //   {"$fit": {"of": VALUE, "side": "above"|"below", "slack": [a, b], "round": r, "when"?: PREDICATE, "otherwise"?: T}}
 //                               a threshold that the planted answer meets: the value there, moved away by the slack, rounded outwards
-// In arrays only:  {"$for": "d", "from": a, "to": b, "do": […]}   {"$if": [a, OP, b], "do": […]}   {"$maybe": per_million, "do": […]}
+// In arrays only:  {"$for": "d", "from": a, "to": b, "do": […]}   {"$if": [a, OP, b], "do": […]}, OP one of > < ==
+//                  {"$maybe": per_million, "do": […]}
 //                  {"$sample": n | [a, b], "of": […]}    n different ones, in their order
+// A form is the first member of its object. (In another place an array-only form gives the array of what it makes.)
 
 #include <map>
 #include <string>
@@ -47,6 +49,18 @@ class Template {
   std::string interpolate(const std::string& text, const std::string& path) const;
 
  private:
+  /// Counts one level of nesting while it lives; refuses too many levels or values.
+  class Nesting {
+   public:
+    Nesting(Template& owner, const std::string& path);
+    ~Nesting() { --owner_.depth_; }
+    Nesting(const Nesting&) = delete;
+    Nesting& operator=(const Nesting&) = delete;
+
+   private:
+    Template& owner_;
+  };
+
   Json expand_object(const Json& value, const std::string& path);
   void expand_into(const Json& item, Json& out, const std::string& path);
   Json fit(const Json& value, const std::string& path);
@@ -61,6 +75,7 @@ class Template {
   std::map<std::string, Json> bound_;
   PlantedAnswer planted_;
   int depth_ = 0;
+  std::int64_t expanded_ = 0;
 };
 
 }  // namespace gauntlet
