@@ -158,11 +158,13 @@ class CallCounter {
     std::vector<Json> cells;
     for (std::size_t i = 0; i < index.columns.size(); ++i) {
       const WorldColumn& column = world_.tables[static_cast<std::size_t>(index.table)].columns[static_cast<std::size_t>(index.columns[i])];
-      if (static_cast<std::size_t>(fact.cells[i]) >= world_.symbols.size() && is_symbolic(column.type)) return false;
-      if (!need_symbol(column, fact.cells[i])) return false;
-      cells.push_back(cell_argument(world_, column, fact.cells[i]));
+      // A text that the world does not hold can be compared with what is shown, but no tool takes it as an argument.
+      const bool foreign = is_symbolic(column.type) && static_cast<std::size_t>(fact.cells[i]) >= world_.symbols.size();
+      if (!foreign && !need_symbol(column, fact.cells[i])) return false;
+      cells.push_back(foreign ? Json(nullptr) : cell_argument(world_, column, fact.cells[i]));
     }
     const auto call = planner_.look_up(index.table, index.columns, cells);
+    if (call && std::any_of(call->arguments.begin(), call->arguments.end(), [](const Json& argument) { return argument.is_null(); })) return false;
     if (call) calls_.insert(std::to_string(call->tool) + call->text());
     return call.has_value();
   }

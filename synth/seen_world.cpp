@@ -65,8 +65,19 @@ void SeenWorld::record_row(const Reveal& reveal, const PlannedCall& call, const 
   for (const auto& [column, value] : cells) {
     if (column == reveal.key_column && value.is_string()) row = row_for(reveal.table, value.get<std::string>());
   }
-  if (row < 0) row = append_row(reveal.table);
   WorldTable& table = world_.tables[static_cast<std::size_t>(reveal.table)];
+  if (row < 0) {
+    // A row without a key cannot be recognised; one that an earlier call showed must not be counted twice.
+    std::vector<int> columns;
+    std::vector<Cell> values;
+    for (const auto& [column, value] : cells) {
+      if (column < 0) continue;
+      columns.push_back(column);
+      values.push_back(parse_cell(table.columns[static_cast<std::size_t>(column)], value));
+    }
+    if (rows_known(reveal.table, columns, values)) return;
+    row = append_row(reveal.table);
+  }
   for (const auto& [column, value] : cells) {
     if (column < 0 || (column == reveal.key_column && table.key_column >= 0)) continue;
     const Cell cell = parse_cell(table.columns[static_cast<std::size_t>(column)], value);
