@@ -84,18 +84,20 @@ void OracleAgent::take_in(const std::vector<Message>& messages, std::string& thi
     const auto it = issued_.find(message.tool_call_id);
     if (it == issued_.end()) continue;
     const Json result = parse_json(message.content, "a tool result");
-    if (result.is_object() && result.contains("error")) {
+    const bool slipped = !(it->second.sent == it->second.meant);
+    const bool refused = result.is_object() && result.contains("error");
+    if (refused) {
       again_.push_back(it->second.meant);
       thinking += fmt::format("{} {} ", say({"That call failed:", "One call went wrong:", "I made a mistake:"}), result["error"].value("message", std::string()));
-      if (!(it->second.sent == it->second.meant)) {
-        thinking += fmt::format("I sent {} where I meant {}. ", it->second.sent.text(), it->second.meant.text());
-      }
+      if (slipped) thinking += fmt::format("I sent {} where I meant {}. ", it->second.sent.text(), it->second.meant.text());
     } else {
-      seen_.record(it->second.meant, result);
+      // A slip may by chance be a good call; then it told something else than what was meant.
+      if (slipped) again_.push_back(it->second.meant);
+      seen_.record(it->second.sent, result);
       if (result.is_object()) {
         std::string about;
-        for (const auto& argument : it->second.meant.arguments.items()) {
-          if (argument.value().is_string()) about = argument.value().get<std::string>();
+        for (const auto& argument : it->second.sent.arguments.items()) {
+          if (argument.value().is_string()) about += (about.empty() ? "" : ", ") + argument.value().get<std::string>();
         }
         std::string facts;
         for (const auto& item : result.items()) facts += fmt::format("{}{} {}", facts.empty() ? "" : ", ", item.key(), item.value().is_string() ? item.value().get<std::string>() : dump_json(item.value()));
@@ -315,10 +317,13 @@ ChatReply OracleAgent::complete(const ChatRequest& request, const CancelFlag&) {
   if (first_) thinking = say({"I read the requirements carefully. ", "Let me plan this step by step. ", "The requirements are clear; I need the data. "});
   take_in(request.messages, thinking);
   std::string answer;
-  std::vector<PlannedCall> calls = next_calls(thinking, answer);
+  if (!again_.empty() || waiting_.empty()) {
+    std::vector<PlannedCall> planned = next_calls(thinking, answer);
+    waiting_.insert(waiting_.begin(), planned.begin(), planned.end());
+  }
   first_ = false;
-  if (!style_.parallel && calls.size() > 1) calls.resize(1);
-  if (calls.size() > kMaxBatch) calls.resize(kMaxBatch);
+  std::vector<PlannedCall> calls;
+  for (const std::size_t most = style_.parallel ? kMaxBatch : 1; !waiting_.empty() && calls.size() < most; waiting_.pop_front()) calls.push_back(std::move(waiting_.front()));
 
   ChatReply reply;
   reply.message.role = Role::Assistant;

@@ -4,6 +4,7 @@
 // picked, the facts it rests on are looked up, and so on until one is certain), and writes down how, so its episodes are the expert
 // trajectories of the exports. One object plays one episode.
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -59,6 +60,7 @@ class OracleAgent : public ChatModel {
   std::map<int, std::vector<int>> relevant_;  ///< table to the columns that the problem reads
   std::map<std::string, Issued> issued_;
   std::vector<PlannedCall> again_;
+  std::deque<PlannedCall> waiting_;  ///< planned together, but sent in several messages
   std::size_t messages_read_ = 0;
   int calls_made_ = 0;
   int slip_at_ = -1;
