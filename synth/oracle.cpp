@@ -112,8 +112,12 @@ void OracleAgent::take_in(const std::vector<Message>& messages, std::string& thi
   thinking += learnt.size() > 8 ? fmt::format("; and {} more. ", learnt.size() - 8) : ". ";
 }
 
-void OracleAgent::add_tell(std::vector<PlannedCall>& calls, int table, int row) const {
-  const auto call = planner_.tell(table, key_text(table, row), relevant_.at(table));
+/// Asks for all that the problem reads of such a row, and for `column` (the row of a name that the task states may lie anywhere).
+void OracleAgent::add_tell(std::vector<PlannedCall>& calls, int table, int row, int column) const {
+  const auto known = relevant_.find(table);
+  std::vector<int> columns = known == relevant_.end() ? std::vector<int>{} : known->second;
+  if (column >= 0 && std::find(columns.begin(), columns.end(), column) == columns.end()) columns.push_back(column);
+  const auto call = planner_.tell(table, key_text(table, row), columns);
   if (call && !seen_.called(*call)) add_unique(calls, *call);
 }
 
@@ -196,7 +200,7 @@ std::vector<PlannedCall> OracleAgent::exhaustive_calls(std::string& thinking) {
   if (calls.empty()) {
     for (const int table : tables) {
       for (std::size_t row = 0; row < seen_.world().tables[static_cast<std::size_t>(table)].rows; ++row) {
-        if (unknown_cells(table, static_cast<int>(row))) add_tell(calls, table, static_cast<int>(row));
+        if (unknown_cells(table, static_cast<int>(row))) add_tell(calls, table, static_cast<int>(row), -1);
       }
     }
   }
@@ -219,7 +223,7 @@ std::vector<PlannedCall> OracleAgent::fact_calls(const CompiledProblem& compiled
     if (fact.row >= 0) {
       const WorldTable& table = world.tables[static_cast<std::size_t>(fact.table)];
       if (table.columns[static_cast<std::size_t>(fact.column)].cells[static_cast<std::size_t>(fact.row)] != kUnknownCell) continue;
-      add_tell(calls, fact.table, fact.row);
+      add_tell(calls, fact.table, fact.row, fact.column);
       // Look at its neighbours in the same go: comparing needs more than one.
       int extra = 0;
       for (std::size_t row = 0; row < table.rows && extra < style_.siblings; ++row) {
@@ -228,7 +232,7 @@ std::vector<PlannedCall> OracleAgent::fact_calls(const CompiledProblem& compiled
         });
         if (!together || static_cast<int>(row) == fact.row || !unknown_cells(fact.table, static_cast<int>(row))) continue;
         const std::size_t before = calls.size();
-        add_tell(calls, fact.table, static_cast<int>(row));
+        add_tell(calls, fact.table, static_cast<int>(row), -1);
         extra += calls.size() > before ? 1 : 0;
       }
       continue;

@@ -45,7 +45,7 @@ class OracleAgent : public ChatModel {
   std::vector<PlannedCall> listing_calls(std::string& thinking);
   std::vector<PlannedCall> fact_calls(const CompiledProblem& compiled, const std::vector<SlotValue>& candidate, std::string& thinking);
   std::vector<PlannedCall> exhaustive_calls(std::string& thinking);
-  void add_tell(std::vector<PlannedCall>& calls, int table, int row) const;
+  void add_tell(std::vector<PlannedCall>& calls, int table, int row, int column) const;
   std::string conclude(const CompiledProblem& compiled, const std::vector<SlotValue>& values, std::optional<Cell> optimum, std::string& thinking) const;
   PlannedCall misspelt(const PlannedCall& call);
   bool unknown_cells(int table, int row) const;

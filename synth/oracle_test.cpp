@@ -226,6 +226,28 @@ TEST_CASE("styles vary: one call at a time or many, with slips in about one epis
   CHECK(table.play(candidate, kSteady, 5).said == table.play(candidate, kSteady, 5).said);
 }
 
+TEST_CASE("a venue that the task names is looked up where it lies") {
+  const Table table;
+  for (std::uint64_t i = 0; i < 4; ++i) {
+    Candidate candidate = table.draw(1, 20 * i);
+    const CompiledProblem compiled(candidate.problem, *candidate.world);
+    Rng rng(i);
+    const auto answer = find_answer(compiled, rng).answer;
+    REQUIRE(answer.has_value());
+    for (const std::string noun : {"hotel", "evening_restaurant"}) {
+      Node slot{.kind = NodeKind::SlotValue};
+      slot.slot = "day1." + noun;
+      Node name{.kind = NodeKind::Const};
+      const int number = candidate.problem.find_slot(slot.slot);
+      name.constant = {.type = ConstType::Text, .number = 0, .text = compiled.value_to_json(number, (*answer)[static_cast<std::size_t>(number)]).get<std::string>()};
+      Node equal{.kind = NodeKind::Compare, .op = CompareOp::Equal};
+      equal.children = {slot, name};
+      candidate.problem.constraints.push_back(equal);
+    }
+    CHECK(table.play(candidate, kSteady, i).episode.score.value == 1.0);
+  }
+}
+
 TEST_CASE("a task without an answer is given up in words, not with a made-up plan") {
   const Table table;
   Candidate candidate = table.draw(1, 3);
