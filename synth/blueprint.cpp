@@ -126,7 +126,9 @@ DifficultyRequest parse_difficulty(const std::string& text) {
     require(dots != std::string::npos, ErrorKind::Usage, fmt::format("difficulty {}: found \"{}\"; accepted: LOW..HIGH, either side may be empty", name, value));
     const std::string low = value.substr(0, dots);
     const std::string high = value.substr(dots + 2);
-    request.ranges.push_back({.name = name, .low = low.empty() ? -1e18 : number(low), .high = high.empty() ? 1e18 : number(high)});
+    const DifficultyRange range{.name = name, .low = low.empty() ? -1e18 : number(low), .high = high.empty() ? 1e18 : number(high)};
+    require(range.low <= range.high, ErrorKind::Usage, fmt::format("difficulty {}: found \"{}\"; accepted: LOW..HIGH with LOW not above HIGH", name, value));
+    request.ranges.push_back(range);
   }
   return request;
 }
@@ -185,10 +187,19 @@ std::optional<Candidate> draw_candidate(const EnvSpec& spec, const DifficultyReq
   if (boolean_or(source, "close_branches", false, path)) close_easiest_branch(spec, candidate, answer, edits);
 
   const Json& intros = get_array(get_object(spec.tasks, "prompt", "/tasks"), "en", "/tasks/prompt");
-  candidate.prompt = expander.interpolate(intros[rng.split("intro").below(intros.size())].get<std::string>(), "/tasks/prompt") + "\n\n" +
+  require(!intros.empty(), ErrorKind::Input, "/tasks/prompt/en: accepted: an array of one or more strings");
+  const Json& intro = intros[rng.split("intro").below(intros.size())];
+  require(intro.is_string(), ErrorKind::Input, "/tasks/prompt/en: accepted: an array of one or more strings");
+  candidate.prompt = expander.interpolate(intro.get<std::string>(), "/tasks/prompt") + "\n\n" +
                      render_requirements(candidate.problem, spec, "en") + "\n\n" + render_answer_form(candidate.problem, spec, "en");
   for (const auto& item : get_object(source, "accept", path).items()) {
-    candidate.accept.push_back({.name = item.key(), .low = item.value()[0].get<double>(), .high = item.value()[1].get<double>()});
+    const std::string at = path + "/accept/" + item.key();
+    const Json& bounds = item.value();
+    const auto& entries = difficulty_entries();
+    require(std::find(entries.begin(), entries.end(), item.key()) != entries.end(), ErrorKind::Input, fmt::format("{}: unknown entry; accepted: {}", at, fmt::join(entries, ", ")));
+    require(bounds.is_array() && bounds.size() == 2 && bounds[0].is_number() && bounds[1].is_number() && bounds[0] <= bounds[1], ErrorKind::Input,
+            fmt::format("{}: found {}; accepted: [LOW, HIGH]", at, dump_json(bounds)));
+    candidate.accept.push_back({.name = item.key(), .low = bounds[0].get<double>(), .high = bounds[1].get<double>()});
   }
   for (const auto& range : difficulty.ranges) {
     const auto it = std::find_if(candidate.accept.begin(), candidate.accept.end(), [&](const auto& known) { return known.name == range.name; });
