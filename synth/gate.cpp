@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "agent/rollout.h"
@@ -18,6 +19,7 @@ namespace gauntlet {
 namespace {
 
 constexpr int kAlternativeAnswers = 4;
+constexpr double kIdleShare = 0.9;  ///< clauses on a group that leave more than this of it need no information
 constexpr std::string_view kVerifierVersion = "gauntlet-verifier/1";
 
 /// Everything that the stages share about one candidate.
@@ -35,6 +37,39 @@ Gate::Outcome drop(std::string reason, std::string detail) { return {.task = std
 
 std::string content_hash(const EnvSpec& spec, const Candidate& candidate) {
   return sha256_hex(fmt::format("{}\n{}\n{}\n{}", spec.sha256, canonical_json(to_json(candidate.key)), canonical_json(candidate.problem_json), candidate.prompt));
+}
+
+/// For each group of slots that has clauses of its own, the share of what the frame allows that those clauses leave.
+Json group_shares(const Candidate& candidate, const CompiledProblem& problem, std::size_t frame_atoms, double log10_frame, std::int64_t max_nodes) {
+  std::map<std::string, SlotMask> groups;
+  for (std::size_t i = 0; i < candidate.problem.slots.size(); ++i) groups[candidate.problem.slots[i].group].set(i);
+  Json shares = Json::object();
+  for (const auto& [group, slots] : groups) {
+    SolveOptions options{.max_nodes = max_nodes, .atom_positions = {}, .ignore_objective = true};
+    for (std::size_t i = 0; i < problem.atoms().size(); ++i) {
+      const SlotMask& touched = problem.node(problem.atoms()[i]).slots;
+      if (i < frame_atoms || (touched & ~slots).none()) options.atom_positions.push_back(static_cast<int>(i));
+    }
+    if (group.empty() || options.atom_positions.size() == frame_atoms) continue;
+    const SolveResult left = solve(problem, options);
+    shares[group] = std::round(std::pow(10.0, left.log10_count - log10_frame) * 1e4) / 1e4;
+  }
+  return shares;
+}
+
+/// One answer for each branch of each conditional, where there is one: the branches ask for different evidence.
+void add_branch_answers(const Workbench& bench, std::vector<std::vector<SlotValue>>& answers) {
+  const Problem& source = bench.candidate.problem;
+  for (const auto& root : source.constraints) {
+    for (const Node* link = &root; link != nullptr && link->kind == NodeKind::IfThenElse; link = link->children.size() > 2 ? &link->children[2] : nullptr) {
+      Problem branch = source;
+      branch.constraints.push_back(link->children[0]);
+      const CompiledProblem compiled(std::move(branch), *bench.candidate.world);
+      Rng rng = bench.rng.split("branch");
+      const SearchResult found = find_answer(compiled, rng, {.max_nodes = 20'000, .optimum = bench.optimum, .atom_positions = {}, .preference = {}});
+      if (found.answer && std::find(answers.begin(), answers.end(), *found.answer) == answers.end()) answers.push_back(*found.answer);
+    }
+  }
 }
 
 Json optimum_json(std::optional<Cell> optimum) {
@@ -85,6 +120,7 @@ Gate::Outcome Gate::certify(const Candidate& candidate) {
   frame_problem.sense = ObjectiveSense::None;
   const CompiledProblem frame(frame_problem, *candidate.world);
   const SolveResult all = solve(frame, {.max_nodes = options_.solver_nodes, .atom_positions = {}, .ignore_objective = true});
+  if (!all.complete) return drop("solver_limit", fmt::format("the frame is undecided after {} nodes", all.nodes));
   DifficultyFacts facts;
   facts.log10_density = solved.log10_count - all.log10_count;
   const auto in_range = [&](const std::string& name, double value) {
@@ -92,6 +128,10 @@ Gate::Outcome Gate::certify(const Candidate& candidate) {
   };
   if (!in_range("log10_density", facts.log10_density)) return drop("difficulty", fmt::format("log10_density {:.2f}", facts.log10_density));
   bench.optimum = solved.optimum;
+  const Json shares = group_shares(candidate, bench.problem, frame.atoms().size(), all.log10_count, options_.solver_nodes);
+  for (const auto& share : shares.items()) {
+    if (share.value().get<double>() > kIdleShare) return drop("idle_clauses", fmt::format("the clauses on {} leave {} of it", share.key(), dump_json(share.value())));
+  }
 
   std::vector<std::vector<SlotValue>> answers;
   const std::set<std::string> told = told_names(candidate.problem, *candidate.world);
@@ -101,6 +141,7 @@ Gate::Outcome Gate::certify(const Candidate& candidate) {
     if (!found.answer) return drop("solver_limit", "counted answers, but none was found within the search limit");
     if (std::find(answers.begin(), answers.end(), *found.answer) == answers.end()) answers.push_back(*found.answer);
   }
+  add_branch_answers(bench, answers);
   std::optional<int> calls;
   for (const auto& answer : answers) {
     const auto needed = planner_.count_calls(bench.problem, answer, told);
@@ -167,6 +208,8 @@ Gate::Outcome Gate::certify(const Candidate& candidate) {
                  {"optimum", optimum_json(bench.optimum)},
                  {"optimum_thousandths", bench.optimum ? Json(*bench.optimum) : Json(nullptr)},
                  {"minimal_tool_calls", *calls},
+                 {"group_shares", shares},
+                 {"solver_nodes", options_.solver_nodes},
                  {"random_tries", options_.random_tries},
                  {"random_passes", passes},
                  {"random_pass_rate", static_cast<double>(passes) / options_.random_tries},
@@ -215,6 +258,7 @@ Gate::Outcome Gate::recertify(const Task& task) {
   candidate.level = task.level;
   candidate.named = task.named;
   options_.random_tries = static_cast<int>(get_integer(task.certificate, "random_tries", "/certificate"));
+  options_.solver_nodes = get_integer(task.certificate, "solver_nodes", "/certificate");
   return certify(candidate);
 }
 
