@@ -39,14 +39,17 @@ struct Arena {
     const CancelFlag never{false};
     return run_episode(model, std::move(setup), never);
   }
-  Episode play(const std::string& agent, std::uint64_t seed = 1) const { return play(*make_agent(agent, planner, candidate.problem, seed)); }
+  Episode play(const std::string& agent, std::uint64_t seed = 1) const {
+    return play(*make_agent(agent, planner, candidate.problem, seed));
+  }
 
   std::string cell(const std::string& table, const std::string& key, const std::string& column) const {
     const int number = candidate.world->find_table(table);
     const int row = candidate.world->find_row(number, key);
     if (row < 0) return "no such row";
     const WorldTable& data = candidate.world->tables[static_cast<std::size_t>(number)];
-    return candidate.world->symbols.text(static_cast<std::int32_t>(data.columns[static_cast<std::size_t>(data.find_column(column))].cells[static_cast<std::size_t>(row)]));
+    return candidate.world->symbols.text(static_cast<std::int32_t>(
+        data.columns[static_cast<std::size_t>(data.find_column(column))].cells[static_cast<std::size_t>(row)]));
   }
 
   /// Every day's venues exist and lie in that day's city.
@@ -115,7 +118,8 @@ TEST_CASE("the greedy agent sees all and takes the first that fits its place, th
   std::set<std::string> cities;
   for (std::size_t day = 0; day < 3; ++day) {
     cities.insert(answer[day]["city"].get<std::string>());
-    CHECK(answer[day]["time"] == format_date(*parse_date(answer[0]["time"].get<std::string>()) + static_cast<std::int64_t>(day)));
+    CHECK(answer[day]["time"] ==
+          format_date(*parse_date(answer[0]["time"].get<std::string>()) + static_cast<std::int64_t>(day)));
   }
   CHECK(cities.size() == 3);
   CHECK(*arena.play("greedy", 1).answer == *arena.play("greedy", 2).answer);
@@ -149,12 +153,14 @@ TEST_CASE("an unknown agent is a usage error that suggests the nearest") {
     FAIL("accepted");
   } catch (const Error& error) {
     CHECK(error.kind() == ErrorKind::Usage);
-    CHECK(std::string(error.what()) == "unknown agent \"gredy\" (did you mean \"greedy\"?); accepted: oracle, noop, constant, echo, random, greedy");
+    CHECK(std::string(error.what()) ==
+          "unknown agent \"gredy\" (did you mean \"greedy\"?); accepted: oracle, noop, constant, echo, random, greedy");
   }
 }
 
 TEST_CASE("every agent describes itself for the record of a run") {
   const Arena arena;
-  for (const auto& name : agent_names()) CHECK(make_agent(name, arena.planner, arena.candidate.problem, 1)->describe()["kind"] == name);
+  for (const auto& name : agent_names())
+    CHECK(make_agent(name, arena.planner, arena.candidate.problem, 1)->describe()["kind"] == name);
   CHECK(make_replay_agent({})->describe()["kind"] == "replay");
 }

@@ -143,7 +143,8 @@ TEST_CASE("levels have the days that they promise, and each has an answer at the
       CHECK(parse_problem(candidate.problem_json, "") == candidate.problem);
       Rng rng(i);
       const CompiledProblem compiled(candidate.problem, *candidate.world);
-      CHECK(find_answer(compiled, rng, {.max_nodes = 1'000'000, .optimum = {}, .atom_positions = {}, .preference = {}}).answer.has_value());
+      CHECK(find_answer(compiled, rng, {.max_nodes = 1'000'000, .optimum = {}, .atom_positions = {}, .preference = {}})
+                .answer.has_value());
     }
   }
 }
@@ -182,12 +183,14 @@ TEST_CASE("each price bracket of level 3 is feasible in a good share of tasks, a
     const auto candidate = draw_candidate(trip(), {.level = 3, .ranges = {}}, "", seed);
     if (!candidate) continue;
     ++tasks;
-    const auto conditional = std::find_if(candidate->problem.constraints.begin(), candidate->problem.constraints.end(), [](const Node& node) { return node.kind == NodeKind::IfThenElse; });
+    const auto conditional = std::find_if(candidate->problem.constraints.begin(), candidate->problem.constraints.end(),
+                                          [](const Node& node) { return node.kind == NodeKind::IfThenElse; });
     REQUIRE(conditional != candidate->problem.constraints.end());
     double most = -0.5;
     std::size_t best = 0;
     std::size_t branch = 0;
-    for (const Node* link = &*conditional; link != nullptr; link = link->children.size() > 2 ? &link->children[2] : nullptr, ++branch) {
+    for (const Node* link = &*conditional; link != nullptr;
+         link = link->children.size() > 2 ? &link->children[2] : nullptr, ++branch) {
       Problem inside = candidate->problem;
       inside.constraints.push_back(link->children[0]);
       const SolveResult solved = solve(CompiledProblem(inside, *candidate->world));
@@ -225,7 +228,9 @@ TEST_CASE("the paper's task is the paper's: three days from Hangzhou, four claus
   for (const auto& slot : paper.problem.slots) paths.push_back(slot.path);
   std::vector<std::string> wanted;
   for (const std::string d : {"/0/", "/1/", "/2/"}) {
-    for (const std::string key : {"time", "city", "hotel", "afternoon_restaurant", "afternoon_attraction", "evening_restaurant"}) wanted.push_back(d + key);
+    for (const std::string key :
+         {"time", "city", "hotel", "afternoon_restaurant", "afternoon_attraction", "evening_restaurant"})
+      wanted.push_back(d + key);
   }
   CHECK(paths == wanted);
   for (const auto& slot : paper.problem.slots) {
@@ -233,9 +238,10 @@ TEST_CASE("the paper's task is the paper's: three days from Hangzhou, four claus
     CHECK(slot.within.size() == (venue ? 1 : 0));  // R3
   }
   Json expected = Json::array();
-  for (int d = 1; d <= 3; ++d) expected.push_back(json(day(d, R"({"==": [{"slot": "day#.time"}, {"const": "2025-10-0#", "type": "date"}]})")));  // R1
-  expected.push_back(json(R"({"==": [{"slot": "day1.city"}, {"const": "Hangzhou"}]})"));  // R0
-  const auto different = [](const std::vector<std::string>& nouns) {  // R2
+  for (int d = 1; d <= 3; ++d)
+    expected.push_back(json(day(d, R"({"==": [{"slot": "day#.time"}, {"const": "2025-10-0#", "type": "date"}]})")));  // R1
+  expected.push_back(json(R"({"==": [{"slot": "day1.city"}, {"const": "Hangzhou"}]})"));                              // R0
+  const auto different = [](const std::vector<std::string>& nouns) {                                                  // R2
     Json slots = Json::array();
     for (int d = 1; d <= 3; ++d) {
       for (const auto& noun : nouns) slots.push_back({{"slot", "day" + std::to_string(d) + "." + noun}});
@@ -249,25 +255,39 @@ TEST_CASE("the paper's task is the paper's: three days from Hangzhou, four claus
   const std::string price = R"({"attr": "price", "of": "day2.hotel"})";
   const std::string lunch = R"({"attr": "rating", "of": "day2.afternoon_restaurant"})";
   const std::string dinner = R"({"attr": "rating", "of": "day2.evening_restaurant"})";
-  const auto rated = [&](const std::string& meal, const std::string& least) { return R"({">=": [)" + meal + R"(, {"const": )" + least + "}]}"; };
-  const auto ticket = [](const std::string& below) { return R"({"<": [{"attr": "price", "of": "day2.afternoon_attraction"}, {"const": )" + below + "}]}"; };
-  const auto one_of = [&](const std::string& least) { return R"({"at_least": 1, "of": [)" + rated(lunch, least) + ", " + rated(dinner, least) + "]}"; };
+  const auto rated = [&](const std::string& meal, const std::string& least) {
+    return R"({">=": [)" + meal + R"(, {"const": )" + least + "}]}";
+  };
+  const auto ticket = [](const std::string& below) {
+    return R"({"<": [{"attr": "price", "of": "day2.afternoon_attraction"}, {"const": )" + below + "}]}";
+  };
+  const auto one_of = [&](const std::string& least) {
+    return R"({"at_least": 1, "of": [)" + rated(lunch, least) + ", " + rated(dinner, least) + "]}";
+  };
   const auto bracket = [&](const std::string& from, const std::string& to) {
-    return R"({"all": [{">=": [)" + price + R"(, {"const": )" + from + R"(}]}, {"<": [)" + price + R"(, {"const": )" + to + "}]}]}";
+    return R"({"all": [{">=": [)" + price + R"(, {"const": )" + from + R"(}]}, {"<": [)" + price + R"(, {"const": )" + to +
+           "}]}]}";
   };
   const std::string low = R"({"if": )" + bracket("200", "500") + R"(, "then": )" + one_of("3.2") + "}";
-  const std::string middle = R"({"if": )" + bracket("500", "800") + R"(, "then": {"all": [)" + one_of("4.0") + ", " + ticket("180") + R"(]}, "else": )" + low + "}";
-  const std::string meals = R"({"<": [{"sum": [{"attr": "price", "of": "day2.afternoon_restaurant"}, {"attr": "price", "of": "day2.evening_restaurant"}]}, {"const": 350}]})";
-  const std::string high = R"({"all": [)" + meals + ", " + rated(lunch, "4.0") + ", " + rated(dinner, "4.0") + ", " + ticket("120") + "]}";
-  expected.push_back(json(R"({"if": {">=": [)" + price + R"(, {"const": 800}]}, "then": )" + high + R"(, "else": )" + middle + "}"));  // R4a to R4c
+  const std::string middle = R"({"if": )" + bracket("500", "800") + R"(, "then": {"all": [)" + one_of("4.0") + ", " +
+                             ticket("180") + R"(]}, "else": )" + low + "}";
+  const std::string meals =
+      R"({"<": [{"sum": [{"attr": "price", "of": "day2.afternoon_restaurant"}, {"attr": "price", "of": "day2.evening_restaurant"}]}, {"const": 350}]})";
+  const std::string high =
+      R"({"all": [)" + meals + ", " + rated(lunch, "4.0") + ", " + rated(dinner, "4.0") + ", " + ticket("120") + "]}";
+  expected.push_back(json(R"({"if": {">=": [)" + price + R"(, {"const": 800}]}, "then": )" + high + R"(, "else": )" + middle +
+                          "}"));  // R4a to R4c
   Json constraints = Json::array();
   for (const auto& node : expected) constraints.push_back(to_json(parse_node(node, "")));
   CHECK(paper.problem_json["constraints"] == constraints);
   CHECK(paper.problem.sense == ObjectiveSense::None);
-  for (const char* part : {"2025-10-01", "2025-10-03", "Hangzhou", "at least 500 and less than 800 CNY per night", "at least 200 and less than 500 CNY per night", "less than 350 CNY"}) CHECK(says(paper.prompt, part));
+  for (const char* part : {"2025-10-01", "2025-10-03", "Hangzhou", "at least 500 and less than 800 CNY per night",
+                           "at least 200 and less than 500 CNY per night", "less than 350 CNY"})
+    CHECK(says(paper.prompt, part));
   // No hotel is cheaper than the lowest bracket.
   const WorldTable& hotels = paper.world->tables[static_cast<std::size_t>(paper.world->find_table("hotel"))];
-  for (const Cell cell : hotels.columns[static_cast<std::size_t>(hotels.find_column("price"))].cells) CHECK(cell >= 200 * kCellScale);
+  for (const Cell cell : hotels.columns[static_cast<std::size_t>(hotels.find_column("price"))].cells)
+    CHECK(cell >= 200 * kCellScale);
 }
 
 TEST_CASE("the prompt says all that the tree checks: changing any number, name, column or slot changes the text") {
@@ -293,14 +313,24 @@ TEST_CASE("the prompt says all that the tree checks: changing any number, name, 
 }
 
 TEST_CASE("an unknown level or name is a usage error; a wrong template an input error with its path") {
-  CHECK_THROWS_WITH_AS(draw_candidate(trip(), {.level = 3, .ranges = {}}, "papr", 1), "environment trip_planning has no named task \"papr\"; accepted: paper", Error);
+  CHECK_THROWS_WITH_AS(draw_candidate(trip(), {.level = 3, .ranges = {}}, "papr", 1),
+                       "environment trip_planning has no named task \"papr\"; accepted: paper", Error);
   CHECK_THROWS_WITH_AS(draw_candidate(load_builtin_domain("bookings"), {.level = 3, .ranges = {}}, "", 1),
                        "environment bookings has no task templates, so tasks cannot be synthesised for it", Error);
-  CHECK(says(draw_problem([](Json& t) { t["levels"].erase("3"); }, ErrorKind::Usage), "has no difficulty level \"3\"; accepted: 1, 2, 4, 5"));
+  CHECK(says(draw_problem([](Json& t) { t["levels"].erase("3"); }, ErrorKind::Usage),
+             "has no difficulty level \"3\"; accepted: 1, 2, 4, 5"));
   CHECK(says(draw_problem([](Json& t) { t["levels"]["3"].erase("slots"); }, ErrorKind::Input), "\"slots\""));
   CHECK(says(draw_problem([](Json& t) { t["levels"]["3"]["world"]["cites"] = 3; }, ErrorKind::Input), "cites"));
-  CHECK(says(draw_problem([](Json& t) { t["levels"]["3"]["accept"]["hops"] = {3}; }, ErrorKind::Input), "/tasks/levels/3/accept/hops: found [3]; accepted: [LOW, HIGH]"));
-  CHECK(says(draw_problem([](Json& t) { t["levels"]["3"]["accept"]["hop"] = {3, 4}; }, ErrorKind::Input), "/tasks/levels/3/accept/hop: unknown entry"));
-  CHECK(says(draw_problem([](Json& t) { t["prompt"]["en"] = Json::array(); }, ErrorKind::Input), "/tasks/prompt/en: accepted: an array of one or more strings"));
-  CHECK(says(draw_problem([](Json& t) { t["prompt"]["en"] = {7}; }, ErrorKind::Input), "/tasks/prompt/en: accepted: an array of one or more strings"));
+  CHECK(says(draw_problem([](Json& t) { t["levels"]["3"]["accept"]["hops"] = {3}; }, ErrorKind::Input),
+             "/tasks/levels/3/accept/hops: found [3]; accepted: [LOW, HIGH]"));
+  CHECK(says(draw_problem(
+                 [](Json& t) {
+                   t["levels"]["3"]["accept"]["hop"] = {3, 4};
+                 },
+                 ErrorKind::Input),
+             "/tasks/levels/3/accept/hop: unknown entry"));
+  CHECK(says(draw_problem([](Json& t) { t["prompt"]["en"] = Json::array(); }, ErrorKind::Input),
+             "/tasks/prompt/en: accepted: an array of one or more strings"));
+  CHECK(says(draw_problem([](Json& t) { t["prompt"]["en"] = {7}; }, ErrorKind::Input),
+             "/tasks/prompt/en: accepted: an array of one or more strings"));
 }

@@ -18,7 +18,8 @@ Json documented_example() {
 }  // namespace
 
 TEST_CASE("the documented example makes certified tasks") {
-  SynthRequest request{.spec = std::make_shared<const EnvSpec>(parse_env_spec(documented_example(), "docs/domains.md")), .count = 20, .seed = 1};
+  SynthRequest request{
+      .spec = std::make_shared<const EnvSpec>(parse_env_spec(documented_example(), "docs/domains.md")), .count = 20, .seed = 1};
   request.difficulty.level = 1;
   const CancelFlag never{false};
   const SynthReport report = synthesize(

@@ -1,4 +1,5 @@
-// What the certificates promise, measured on the tasks themselves: adversaries, verifier error, difficulty. A larger sample by hand:
+// What the certificates promise, measured on the tasks themselves: adversaries, verifier error, difficulty. A larger sample by
+// hand:
 //   build/release/gauntlet_tests --source-file='*/figures_test.cpp' with GAUNTLET_FIGURES_TASKS=1000 in the environment.
 
 #include <doctest/doctest.h>
@@ -38,7 +39,8 @@ const std::map<int, std::vector<Task>>& tasks_by_level() {
     for (int level = 1; level <= 5; ++level) {
       SynthRequest request{.spec = trip(), .count = sample_size(level), .seed = 20251001};
       request.difficulty.level = level;
-      synthesize(request, [&](const Task& task) { tasks[level].push_back(task); }, never);
+      synthesize(
+          request, [&](const Task& task) { tasks[level].push_back(task); }, never);
     }
     return tasks;
   }();
@@ -75,8 +77,11 @@ double mean(int level, const std::string& entry) {
 TEST_CASE("levels 1 to 5 get strictly sparser in answers and need strictly more calls") {
   for (int level = 1; level <= 5; ++level) {
     REQUIRE(static_cast<int>(tasks_by_level().at(level).size()) == sample_size(level));
-    MESSAGE(fmt::format("level {}: {} tasks, mean log10_density {:.2f}, minimal_tool_calls {:.1f}, active_constraints {:.1f}, coupling {:.2f}, evidence_tokens {:.0f}", level, sample_size(level),
-                        mean(level, "log10_density"), mean(level, "minimal_tool_calls"), mean(level, "active_constraints"), mean(level, "coupling"), mean(level, "evidence_tokens")));
+    MESSAGE(
+        fmt::format("level {}: {} tasks, mean log10_density {:.2f}, minimal_tool_calls {:.1f}, active_constraints {:.1f}, "
+                    "coupling {:.2f}, evidence_tokens {:.0f}",
+                    level, sample_size(level), mean(level, "log10_density"), mean(level, "minimal_tool_calls"),
+                    mean(level, "active_constraints"), mean(level, "coupling"), mean(level, "evidence_tokens")));
     if (level == 1) continue;
     CHECK(mean(level, "log10_density") < mean(level - 1, "log10_density"));
     CHECK(mean(level, "minimal_tool_calls") > mean(level - 1, "minimal_tool_calls"));
@@ -105,7 +110,8 @@ TEST_CASE("random answers pass fewer than one in a hundred times from level 2 on
       for (const std::string agent : {"noop", "constant", "echo"}) play(agent, 1);
       for (std::uint64_t seed = 1000; seed < 1003; ++seed, ++random_episodes) play("random", seed);  // others than the gate's
     }
-    MESSAGE(fmt::format("level {}: random answers pass {:.4f} of tries, random agents {} of {} episodes", level, rate / static_cast<double>(tasks.size()), passed["random"], random_episodes));
+    MESSAGE(fmt::format("level {}: random answers pass {:.4f} of tries, random agents {} of {} episodes", level,
+                        rate / static_cast<double>(tasks.size()), passed["random"], random_episodes));
     CHECK(passed["noop"] == 0);
     CHECK(passed["constant"] == 0);
     CHECK(passed["echo"] == 0);
@@ -129,7 +135,10 @@ TEST_CASE("the verifier rejects every wrong answer and accepts every right one, 
       };
       Rng rng(hash_text(task.task_id));
       for (int i = 0; i < 3; ++i) {  // answers that the gate has not seen
-        const auto answer = find_answer(bound.problem, rng, {.max_nodes = 400'000, .optimum = bound.optimum, .atom_positions = {}, .preference = {}}).answer;
+        const auto answer =
+            find_answer(bound.problem, rng,
+                        {.max_nodes = 400'000, .optimum = bound.optimum, .atom_positions = {}, .preference = {}})
+                .answer;
         REQUIRE(answer.has_value());
         REQUIRE(bound.correct(Json::parse(answer_to_text(bound.problem, *answer))));
         for (const auto& text : equivalent_texts(bound.problem, *answer)) judge(text, true);
@@ -147,7 +156,8 @@ TEST_CASE("the verifier rejects every wrong answer and accepts every right one, 
       }
     }
   }
-  MESSAGE(fmt::format("true negatives {} of {}, true positives {} of {}", wrong - wrong_accepted, wrong, right - right_rejected, right));
+  MESSAGE(fmt::format("true negatives {} of {}, true positives {} of {}", wrong - wrong_accepted, wrong, right - right_rejected,
+                      right));
   CHECK(wrong_accepted == 0);
   CHECK(right_rejected == 0);
 }

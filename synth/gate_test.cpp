@@ -70,9 +70,12 @@ std::string name(const World& world, const std::string& table, std::size_t row) 
   return world.symbols.text(static_cast<std::int32_t>(data.columns[static_cast<std::size_t>(data.key_column)].cells[row]));
 }
 
-std::string equals(const std::string& slot, const std::string& text) { return R"({"==": [{"slot": ")" + slot + R"("}, {"const": ")" + text + R"("}]})"; }
+std::string equals(const std::string& slot, const std::string& text) {
+  return R"({"==": [{"slot": ")" + slot + R"("}, {"const": ")" + text + R"("}]})";
+}
 
-constexpr const char* kTight = R"({"<": [{"sum": [{"attr": "price", "of": "a"}, {"attr": "price", "of": "b"}, {"attr": "price", "of": "h"}]}, {"const": 620}]},
+constexpr const char* kTight =
+    R"({"<": [{"sum": [{"attr": "price", "of": "a"}, {"attr": "price", "of": "b"}, {"attr": "price", "of": "h"}]}, {"const": 620}]},
                                   {">=": [{"attr": "rating", "of": "h"}, {"const": 3.1}]})";  // the rating alone is idle
 
 Task certified(std::uint64_t seed = 5) {
@@ -115,9 +118,11 @@ TEST_CASE("a sound candidate becomes a task whose certificate holds what it must
 }
 
 TEST_CASE("an optimum is certified exactly") {
-  const std::string cheapest = R"({"minimise": {"sum": [{"attr": "price", "of": "h"}, {"attr": "price", "of": "a"}, {"attr": "price", "of": "b"}]}})";
+  const std::string cheapest =
+      R"({"minimise": {"sum": [{"attr": "price", "of": "h"}, {"attr": "price", "of": "a"}, {"attr": "price", "of": "b"}]}})";
   for (std::uint64_t seed = 5;; ++seed) {
-    const Draft draft{.clauses = R"({">=": [{"attr": "rating", "of": "h"}, {"const": 3.1}]})", .seed = seed, .objective = cheapest};
+    const Draft draft{
+        .clauses = R"({">=": [{"attr": "rating", "of": "h"}, {"const": 3.1}]})", .seed = seed, .objective = cheapest};
     const auto outcome = draft.certify();
     if (!outcome.task) continue;
     const auto optimum = solve(CompiledProblem(draft.candidate().problem, *draft.world())).optimum;
@@ -167,7 +172,8 @@ TEST_CASE("what random answers pass too often is dropped; level 1 is allowed mor
   const auto outcome = Draft{.clauses = weak, .level = 2}.certify();
   CHECK(outcome.dropped == "random_passes");
   CHECK(outcome.detail.ends_with(" of 1000 random answers pass"));
-  CHECK(Draft{.clauses = R"({">=": [{"attr": "price", "of": "h"}, {"const": 200}]})", .level = 1}.certify().dropped == "random_passes");
+  CHECK(Draft{.clauses = R"({">=": [{"attr": "price", "of": "h"}, {"const": 200}]})", .level = 1}.certify().dropped ==
+        "random_passes");
 }
 
 TEST_CASE("clauses on a group of slots that exclude next to nothing there are idle") {
@@ -178,16 +184,21 @@ TEST_CASE("clauses on a group of slots that exclude next to nothing there are id
     candidate.prompt = render_requirements(candidate.problem, *trip(), "en");
     return candidate;
   };
-  const auto idle = Gate(trip(), {}).certify(grouped(std::string(kTight) + R"(, {">=": [{"attr": "price", "of": "h"}, {"const": 1}]})"));
+  const auto idle =
+      Gate(trip(), {}).certify(grouped(std::string(kTight) + R"(, {">=": [{"attr": "price", "of": "h"}, {"const": 1}]})"));
   CHECK(idle.dropped == "idle_clauses");
   CHECK(idle.detail.starts_with("the clauses on the night leave "));
-  const auto active = Gate(trip(), {}).certify(grouped(R"({">=": [{"attr": "price", "of": "h"}, {"const": 500}]}, {"<": [{"attr": "price", "of": "a"}, {"const": 200}]})"));
+  const auto active =
+      Gate(trip(), {})
+          .certify(grouped(
+              R"({">=": [{"attr": "price", "of": "h"}, {"const": 500}]}, {"<": [{"attr": "price", "of": "a"}, {"const": 200}]})"));
   CHECK(active.dropped != "idle_clauses");
 }
 
 TEST_CASE("a tool that cannot be called with good arguments is a fault") {
   const auto broken = changed_trip([](Json& tool) {
-    if (tool["name"] == "get_weather_by_city_date") tool["checks"][1]["unless"] = "SELECT 1 FROM weather WHERE city = :city AND date = :date AND high_c > 500";
+    if (tool["name"] == "get_weather_by_city_date")
+      tool["checks"][1]["unless"] = "SELECT 1 FROM weather WHERE city = :city AND date = :date AND high_c > 500";
   });
   const auto outcome = Draft{.spec = broken, .clauses = kTight}.certify();
   CHECK(outcome.dropped == "tool_fault");
@@ -197,15 +208,20 @@ TEST_CASE("a tool that cannot be called with good arguments is a fault") {
 TEST_CASE("an oracle that is not shown enough fails, and the task with it") {
   // The tool claims to list all hotels but keeps all but the first to itself.
   const auto secretive = changed_trip([](Json& tool) {
-    if (tool["name"] == "get_all_hotels_by_city") tool["statements"][0] = "SELECT name FROM hotel WHERE city = :city ORDER BY rowid LIMIT 1";
+    if (tool["name"] == "get_all_hotels_by_city")
+      tool["statements"][0] = "SELECT name FROM hotel WHERE city = :city ORDER BY rowid LIMIT 1";
   });
   std::set<std::string> reasons;
   for (std::uint64_t seed = 1; seed < 8; ++seed) {
     const auto world = Draft{.spec = secretive, .seed = seed}.world();
-    const Draft draft{.spec = secretive, .clauses = equals("h", name(*world, "hotel", 1)) + R"(, {"<": [{"attr": "price", "of": "a"}, {"const": 200}]})", .seed = seed};
+    const Draft draft{
+        .spec = secretive,
+        .clauses = equals("h", name(*world, "hotel", 1)) + R"(, {"<": [{"attr": "price", "of": "a"}, {"const": 200}]})",
+        .seed = seed};
     reasons.insert(draft.certify().dropped);
     const Draft later{.spec = secretive,
-                      .clauses = R"({"not": )" + equals("h", name(*world, "hotel", 0)) + R"(}, {"not": )" + equals("h", name(*world, "hotel", 4)) + R"(}, {"not": )" +
+                      .clauses = R"({"not": )" + equals("h", name(*world, "hotel", 0)) + R"(}, {"not": )" +
+                                 equals("h", name(*world, "hotel", 4)) + R"(}, {"not": )" +
                                  equals("h", name(*world, "hotel", 8)) + "}, " + kTight,
                       .seed = seed};
     reasons.insert(later.certify().dropped);
@@ -216,7 +232,9 @@ TEST_CASE("an oracle that is not shown enough fails, and the task with it") {
 TEST_CASE("what the greedy or the random agent passes is dropped") {
   std::set<std::string> reasons;
   for (std::uint64_t seed = 1; seed < 60; ++seed) {
-    reasons.insert(Draft{.clauses = R"({">=": [{"attr": "rating", "of": "h"}, {"const": 4}]})", .seed = seed}.certify({.random_tries = 100, .solver_nodes = 100'000}).dropped);
+    reasons.insert(Draft{.clauses = R"({">=": [{"attr": "rating", "of": "h"}, {"const": 4}]})", .seed = seed}
+                       .certify({.random_tries = 100, .solver_nodes = 100'000})
+                       .dropped);
   }
   CHECK(reasons.contains("adversary_greedy"));
   CHECK(reasons.contains("adversary_random"));
@@ -227,8 +245,8 @@ TEST_CASE("what the prompt gives away needs no tools") {
   std::set<std::string> reasons;
   for (std::uint64_t seed = 1; seed < 20; ++seed) {
     const auto world = Draft{.seed = seed}.world();
-    const Draft draft{.clauses = equals("c", name(*world, "city", 0)) + ", " + equals("h", name(*world, "hotel", 2)) + ", " + equals("a", name(*world, "restaurant", 3)) + ", " +
-                                 equals("b", name(*world, "restaurant", 1)),
+    const Draft draft{.clauses = equals("c", name(*world, "city", 0)) + ", " + equals("h", name(*world, "hotel", 2)) + ", " +
+                                 equals("a", name(*world, "restaurant", 3)) + ", " + equals("b", name(*world, "restaurant", 1)),
                       .seed = seed};
     reasons.insert(draft.certify().dropped);
   }
@@ -269,7 +287,9 @@ TEST_CASE("certifying again notices changes of the world, the problem and the pr
   CHECK(differs([](Task& t) { t.prompt += " "; }));
   CHECK(differs([](Task& t) { t.problem["constraints"].erase(2); }));
   const auto world = build_world(*trip(), task.world);
-  CHECK(differs([&](Task& t) { t.world.edits.push_back({{"table", "hotel"}, {"key", name(*world, "hotel", 0)}, {"column", "rating"}, {"value", 3.3}}); }));
+  CHECK(differs([&](Task& t) {
+    t.world.edits.push_back({{"table", "hotel"}, {"key", name(*world, "hotel", 0)}, {"column", "rating"}, {"value", 3.3}});
+  }));
 }
 
 TEST_CASE("the verifier's hash covers the problem and the optimum") {

@@ -17,15 +17,17 @@ namespace {
 
 struct Play {
   Episode episode;
-  std::string said;     ///< all thinking
-  std::string shown;    ///< the prompt and all tool results
+  std::string said;   ///< all thinking
+  std::string shown;  ///< the prompt and all tool results
   int errors = 0;
   std::size_t widest = 0;  ///< most calls in one message
 };
 
 class Table {
  public:
-  Table() : runtime_(std::make_shared<EnvRuntime>(std::make_shared<const EnvSpec>(spec_))), tools_(std::make_shared<const std::vector<ToolSpec>>(spec_.tool_specs())) {}
+  Table()
+      : runtime_(std::make_shared<EnvRuntime>(std::make_shared<const EnvSpec>(spec_))),
+        tools_(std::make_shared<const std::vector<ToolSpec>>(spec_.tool_specs())) {}
 
   Candidate draw(int level, std::uint64_t from) const {
     for (std::uint64_t seed = from;; ++seed) {
@@ -34,7 +36,8 @@ class Table {
   }
 
   /// The oracle at the candidate's problem, in `world` (its own unless another is given).
-  Play play(const Candidate& candidate, OracleStyle style, std::uint64_t seed, std::shared_ptr<const World> world = nullptr) const {
+  Play play(const Candidate& candidate, OracleStyle style, std::uint64_t seed,
+            std::shared_ptr<const World> world = nullptr) const {
     if (!world) world = candidate.world;
     const CompiledProblem compiled(candidate.problem, *world);
     const auto optimum = candidate.problem.sense == ObjectiveSense::None ? std::nullopt : solve(compiled).optimum;
@@ -167,7 +170,9 @@ TEST_CASE("what it notes of a result is what the result says") {
     const Json arguments = Json::parse(calls[message.tool_call_id].arguments);
     if (!result.is_object() || !arguments.contains("hotel")) continue;
     std::string note = arguments["hotel"].get<std::string>() + " has ";
-    for (const auto& item : result.items()) note += (note.ends_with("has ") ? "" : ", ") + item.key() + " " + (item.value().is_string() ? item.value().get<std::string>() : dump_json(item.value()));
+    for (const auto& item : result.items())
+      note += (note.ends_with("has ") ? "" : ", ") + item.key() + " " +
+              (item.value().is_string() ? item.value().get<std::string>() : dump_json(item.value()));
     notes += play.said.find(note) != std::string::npos ? 1 : 0;
   }
   CHECK(notes > 0);
@@ -177,7 +182,8 @@ TEST_CASE("a slip is refused, noticed in the thinking, and repaired by the right
   const Table table;
   int slips = 0;
   for (std::uint64_t i = 0; i < 30; ++i) {
-    const Play play = table.play(table.draw(3, 10 * i), {.parallel = i % 2 == 0, .siblings = 2, .slip_per_million = 1'000'000}, i);
+    const Play play =
+        table.play(table.draw(3, 10 * i), {.parallel = i % 2 == 0, .siblings = 2, .slip_per_million = 1'000'000}, i);
     CHECK(play.episode.score.value == 1.0);
     if (play.errors == 0) continue;  // the slip fell on a call without a name, or after the last one
     ++slips;
@@ -239,7 +245,9 @@ TEST_CASE("a venue that the task names is looked up where it lies") {
       slot.slot = "day1." + noun;
       Node name{.kind = NodeKind::Const};
       const int number = candidate.problem.find_slot(slot.slot);
-      name.constant = {.type = ConstType::Text, .number = 0, .text = compiled.value_to_json(number, (*answer)[static_cast<std::size_t>(number)]).get<std::string>()};
+      name.constant = {.type = ConstType::Text,
+                       .number = 0,
+                       .text = compiled.value_to_json(number, (*answer)[static_cast<std::size_t>(number)]).get<std::string>()};
       Node equal{.kind = NodeKind::Compare, .op = CompareOp::Equal};
       equal.children = {slot, name};
       candidate.problem.constraints.push_back(equal);

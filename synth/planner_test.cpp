@@ -28,9 +28,11 @@ struct Small {
 
   explicit Small(EnvSpec given = load_builtin_domain("trip_planning"))
       : spec(std::move(given)),
-        world(build_world(spec, {.seed = 3,
-                                 .parameters = {{"cities", 2}, {"hotels_per_city", 2}, {"restaurants_per_city", 2}, {"attractions_per_city", 1}},
-                                 .edits = Json::array()})),
+        world(build_world(
+            spec,
+            {.seed = 3,
+             .parameters = {{"cities", 2}, {"hotels_per_city", 2}, {"restaurants_per_city", 2}, {"attractions_per_city", 1}},
+             .edits = Json::array()})),
         planner(spec) {}
 
   std::string name(const std::string& table, std::size_t row) const {
@@ -42,9 +44,11 @@ struct Small {
   std::optional<int> calls(const std::string& slots, std::string constraints, const std::string& objective = "") const {
     for (const std::size_t city : {0, 1}) {
       const std::string mark = "$" + std::to_string(city);
-      for (auto at = constraints.find(mark); at != std::string::npos; at = constraints.find(mark)) constraints.replace(at, 2, name("city", city));
+      for (auto at = constraints.find(mark); at != std::string::npos; at = constraints.find(mark))
+        constraints.replace(at, 2, name("city", city));
     }
-    const Problem problem = parse_problem(parse_json(R"({"slots": [)" + slots + R"(], "constraints": [)" + constraints + "]" + objective + "}", "test"), "");
+    const Problem problem = parse_problem(
+        parse_json(R"({"slots": [)" + slots + R"(], "constraints": [)" + constraints + "]" + objective + "}", "test"), "");
     const CompiledProblem compiled(problem, *world);
     Rng rng(1);
     SearchOptions options;
@@ -91,17 +95,20 @@ TEST_CASE("of alternatives only the cheapest that is enough is looked up") {
   // A conditional rests on its condition and the branch that applies; the other branch costs nothing.
   const std::string condition = R"({"<": [{"attr": "price", "of": "h"}, {"const": 0}]})";
   const std::string slots = std::string(kCity) + ", " + kHotel + ", " + kMeals;
-  CHECK(small.calls(slots, different + R"(, {"if": )" + condition + R"(, "then": {"all": [)" + lunch + ", " + dinner + R"(]}, "else": )" + lunch + "}") == 6);
+  CHECK(small.calls(slots, different + R"(, {"if": )" + condition + R"(, "then": {"all": [)" + lunch + ", " + dinner +
+                               R"(]}, "else": )" + lunch + "}") == 6);
 }
 
 TEST_CASE("look-ups in relations cost one call for each pair") {
   const Small small;
   const std::string two = both(kCity, R"({"id": "e", "path": "/e", "noun": "second city", "entity": "city"})");
   const std::string fixed = R"({"==": [{"slot": "c"}, {"const": "$0"}]}, {"==": [{"slot": "e"}, {"const": "$1"}]})";
-  const std::string link = R"({"not": {"linked": "inter_city_transport", "match": {"from_city": {"slot": "c"}, "to_city": {"slot": "e"}, "mode": {"const": "ferry"}}}})";
+  const std::string link =
+      R"({"not": {"linked": "inter_city_transport", "match": {"from_city": {"slot": "c"}, "to_city": {"slot": "e"}, "mode": {"const": "ferry"}}}})";
   CHECK(small.calls(two, fixed) == 1);
   CHECK(small.calls(two, fixed + ", " + link) == 2);
-  const std::string weather = R"({">=": [{"link": "weather", "match": {"city": {"slot": "c"}, "date": {"const": "2025-10-01", "type": "date"}}, "attr": "high_c", "agg": "max"}, {"const": -50}]})";
+  const std::string weather =
+      R"({">=": [{"link": "weather", "match": {"city": {"slot": "c"}, "date": {"const": "2025-10-01", "type": "date"}}, "attr": "high_c", "agg": "max"}, {"const": -50}]})";
   CHECK(small.calls(two, fixed + ", " + link + ", " + weather) == 3);
 }
 
@@ -123,7 +130,9 @@ TEST_CASE("calls are planned from the declared reveals") {
   const Small small;
   const int hotel = small.world->find_table("hotel");
   const auto& columns = small.spec.entities[static_cast<std::size_t>(hotel)].columns;
-  const auto column = [&](const std::string& name) { return static_cast<int>(small.spec.entities[static_cast<std::size_t>(hotel)].find_column(name) - columns.data()); };
+  const auto column = [&](const std::string& name) {
+    return static_cast<int>(small.spec.entities[static_cast<std::size_t>(hotel)].find_column(name) - columns.data());
+  };
   const auto told = small.planner.tell(hotel, "Some Inn", {column("price"), column("rating")});
   REQUIRE(told.has_value());
   CHECK(small.spec.tools[static_cast<std::size_t>(told->tool)].spec.name == "get_infos_by_hotel");
@@ -143,9 +152,11 @@ TEST_CASE("names that a task's text gives away are the constants that name rows,
   const Small small;
   const std::string city = small.name("city", 0);
   const std::string hotel = small.name("hotel", 1);
-  Json constraints = parse_json(R"([{"if": {"==": [{"slot": "c"}, {"const": "X"}]}, "then": {"in": [{"slot": "h"}, ["Y", "No Such Inn"]]}}])", "test");
+  Json constraints = parse_json(
+      R"([{"if": {"==": [{"slot": "c"}, {"const": "X"}]}, "then": {"in": [{"slot": "h"}, ["Y", "No Such Inn"]]}}])", "test");
   constraints[0]["if"]["=="][1]["const"] = city;
   constraints[0]["then"]["in"][1][0] = hotel;
   const Json slots = parse_json(std::string("[") + kCity + ", " + kHotel + "]", "test");
-  CHECK(told_names(parse_problem({{"slots", slots}, {"constraints", constraints}}, ""), *small.world) == std::set<std::string>{city, hotel});
+  CHECK(told_names(parse_problem({{"slots", slots}, {"constraints", constraints}}, ""), *small.world) ==
+        std::set<std::string>{city, hotel});
 }

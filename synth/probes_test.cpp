@@ -19,7 +19,8 @@ struct Bound {
   CompiledProblem problem;
   Verifier verifier;
 
-  explicit Bound(Candidate given) : candidate(std::move(given)), problem(candidate.problem, *candidate.world), verifier(problem, *trip(), std::nullopt) {}
+  explicit Bound(Candidate given)
+      : candidate(std::move(given)), problem(candidate.problem, *candidate.world), verifier(problem, *trip(), std::nullopt) {}
 };
 
 Candidate draw(int level) {
@@ -45,7 +46,8 @@ TEST_CASE("every tool answers good and broken arguments with JSON, and the broke
   CHECK(report.errors <= report.calls - 14);  // each of the fourteen worked at least once
 }
 
-TEST_CASE("random answers respect the frame, so they pass whatever asks for no more, and pass at the rate of the solution density") {
+TEST_CASE(
+    "random answers respect the frame, so they pass whatever asks for no more, and pass at the rate of the solution density") {
   Bound frame(frame_of(draw(1)));
   // One day: the frame is dates, city and two different restaurants; only equal restaurants fail.
   const int passes = random_passes(frame.verifier, frame.problem, frame.problem, 2000, Rng(3));
@@ -57,13 +59,15 @@ TEST_CASE("random answers respect the frame, so they pass whatever asks for no m
   const double all = static_cast<double>(solve(frame.problem).count);
   const int hits = random_passes(task.verifier, task.problem, frame.problem, 4000, Rng(4));
   CHECK(hits / 4000.0 == doctest::Approx(0.8 * solutions / all).epsilon(0.2));
-  CHECK(random_passes(task.verifier, task.problem, frame.problem, 500, Rng(4)) == random_passes(task.verifier, task.problem, frame.problem, 500, Rng(4)));
+  CHECK(random_passes(task.verifier, task.problem, frame.problem, 500, Rng(4)) ==
+        random_passes(task.verifier, task.problem, frame.problem, 500, Rng(4)));
 }
 
 TEST_CASE("a sound verifier has no error, and one that judges another task is caught") {
   Bound task(draw(2));
   Rng rng(1);
-  const std::vector<std::vector<SlotValue>> answers = {*find_answer(task.problem, rng).answer, *find_answer(task.problem, rng).answer};
+  const std::vector<std::vector<SlotValue>> answers = {*find_answer(task.problem, rng).answer,
+                                                       *find_answer(task.problem, rng).answer};
   const MutantReport sound = measure_verifier(task.verifier, task.problem, answers, std::nullopt);
   CHECK(sound.problem.empty());
   CHECK(sound.rejected == sound.tried);
@@ -87,7 +91,8 @@ TEST_CASE("a sound verifier has no error, and one that judges another task is ca
 
 TEST_CASE("the difficulty vector counts what its names say") {
   const Bound task(draw(2));
-  const Json vector = difficulty_vector(task.candidate, task.problem, {.log10_density = -2.34567, .minimal_tool_calls = 12, .evidence_bytes = 402});
+  const Json vector = difficulty_vector(task.candidate, task.problem,
+                                        {.log10_density = -2.34567, .minimal_tool_calls = 12, .evidence_bytes = 402});
   CHECK(vector["log10_density"] == -2.3457);
   CHECK(vector["minimal_tool_calls"] == 12);
   CHECK(vector["evidence_tokens"] == 100);

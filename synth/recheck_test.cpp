@@ -20,7 +20,8 @@ const std::deque<Task>& some_tasks() {
     SynthRequest request{.spec = std::make_shared<const EnvSpec>(load_builtin_domain("trip_planning")), .count = 3, .seed = 11};
     request.difficulty.level = 2;
     const CancelFlag never{false};
-    synthesize(request, [&](const Task& task) { made.push_back(task); }, never);
+    synthesize(
+        request, [&](const Task& task) { made.push_back(task); }, never);
     return made;
   }();
   return tasks;
@@ -41,7 +42,9 @@ std::string verdicts(const std::deque<Task>& tasks) {
 }
 
 /// Another process that answers with these lines, whatever it is sent.
-std::vector<std::string> answering(const std::string& lines) { return {"/bin/sh", "-c", "printf '%s' \"$1\"; cat > /dev/null", "sh", lines}; }
+std::vector<std::string> answering(const std::string& lines) {
+  return {"/bin/sh", "-c", "printf '%s' \"$1\"; cat > /dev/null", "sh", lines};
+}
 
 std::string problem_of(const std::vector<std::string>& command, const std::deque<Task>& tasks) {
   std::signal(SIGPIPE, SIG_IGN);  // as the program does
@@ -60,10 +63,13 @@ TEST_CASE("each task is rebuilt from its text alone: hashes of world and verifie
   const std::string lines = verdicts(some_tasks());
   CHECK(std::count(lines.begin(), lines.end(), '\n') == 3);
   const Json& last = some_tasks().back().certificate;
-  CHECK(lines.starts_with(last["world_sha256"].get<std::string>() + " " + last["verifier_sha256"].get<std::string>() + " pass fail\n"));
+  CHECK(lines.starts_with(last["world_sha256"].get<std::string>() + " " + last["verifier_sha256"].get<std::string>() +
+                          " pass fail\n"));
 }
 
-TEST_CASE("a process that comes to the same is accepted") { CHECK(problem_of(answering(verdicts(some_tasks())), some_tasks()) == "accepted"); }
+TEST_CASE("a process that comes to the same is accepted") {
+  CHECK(problem_of(answering(verdicts(some_tasks())), some_tasks()) == "accepted");
+}
 
 TEST_CASE("a changed world, optimum or answer is noticed, and the task named") {
   const std::string good = verdicts(some_tasks());
@@ -81,5 +87,6 @@ TEST_CASE("a changed world, optimum or answer is noticed, and the task named") {
 
 TEST_CASE("a process that ends early or cannot be started is an infrastructure fault") {
   CHECK(problem_of({"/bin/false"}, some_tasks()) == "the process that re-checks tasks ended early");
-  CHECK(problem_of({"/no/such/program"}, some_tasks()).starts_with("could not start /no/such/program for the check in another process"));
+  CHECK(problem_of({"/no/such/program"}, some_tasks())
+            .starts_with("could not start /no/such/program for the check in another process"));
 }

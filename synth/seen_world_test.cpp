@@ -12,7 +12,9 @@ struct Seen {
   SeenWorld world{planner};
 
   void record(const std::string& tool, const std::string& arguments, const std::string& result) {
-    world.record({.tool = static_cast<int>(spec.find_tool(tool) - spec.tools.data()), .arguments = parse_json(arguments, "test")}, parse_json(result, "test"));
+    world.record(
+        {.tool = static_cast<int>(spec.find_tool(tool) - spec.tools.data()), .arguments = parse_json(arguments, "test")},
+        parse_json(result, "test"));
   }
   int table(const std::string& name) const { return world.world().find_table(name); }
   std::size_t rows(const std::string& name) const { return world.world().tables[static_cast<std::size_t>(table(name))].rows; }
@@ -52,7 +54,8 @@ TEST_CASE("nothing is known at first, and a list shows names and where they lie,
 TEST_CASE("information is added to the row that it is about") {
   Seen seen;
   seen.record("get_all_hotels_by_city", R"({"city": "Leshan"})", R"(["Moon Inn", "Sun Inn"])");
-  seen.record("get_infos_by_hotel", R"({"info_keywords": ["price", "rating"], "hotel": "Sun Inn"})", R"({"price": 340, "rating": 4.3})");
+  seen.record("get_infos_by_hotel", R"({"info_keywords": ["price", "rating"], "hotel": "Sun Inn"})",
+              R"({"price": 340, "rating": 4.3})");
   CHECK(seen.rows("hotel") == 2);
   CHECK(seen.cell("hotel", 1, "price") == 340);
   CHECK(seen.cell("hotel", 1, "rating") == 4.3);
@@ -73,7 +76,8 @@ TEST_CASE("names that the task states are rows of which nothing else is known") 
 TEST_CASE("a look-up is settled once all its rows were shown, also when there were none") {
   Seen seen;
   CHECK_FALSE(seen.known("inter_city_transport", {{"from_city", "Leshan"}, {"to_city", "Emei"}}));
-  seen.record("get_inter_city_transport", R"({"from_city": "Leshan", "to_city": "Emei"})", R"([{"mode": "train", "price": 60, "duration_minutes": 45}])");
+  seen.record("get_inter_city_transport", R"({"from_city": "Leshan", "to_city": "Emei"})",
+              R"([{"mode": "train", "price": 60, "duration_minutes": 45}])");
   CHECK(seen.known("inter_city_transport", {{"to_city", "Emei"}, {"from_city", "Leshan"}}));
   CHECK(seen.known("inter_city_transport", {{"from_city", "Leshan"}, {"to_city", "Emei"}, {"mode", "train"}}));
   CHECK_FALSE(seen.known("inter_city_transport", {{"from_city", "Leshan"}}));
@@ -85,7 +89,8 @@ TEST_CASE("a look-up is settled once all its rows were shown, also when there we
 
 TEST_CASE("one result about a pair of arguments is one row with a date") {
   Seen seen;
-  seen.record("get_weather_by_city_date", R"({"city": "Leshan", "date": "2025-10-02"})", R"({"condition": "rain", "high_c": -1, "low_c": -4})");
+  seen.record("get_weather_by_city_date", R"({"city": "Leshan", "date": "2025-10-02"})",
+              R"({"condition": "rain", "high_c": -1, "low_c": -4})");
   REQUIRE(seen.rows("weather") == 1);
   CHECK(seen.cell("weather", 0, "date") == "2025-10-02");
   CHECK(seen.cell("weather", 0, "high_c") == -1);
@@ -109,7 +114,8 @@ TEST_CASE("relations shown by two tools, the narrower first, keep each row once"
     tool["parameters"]["properties"].erase("to_city");
     tool["parameters"]["required"] = {"from_city"};
     tool["checks"].erase(1);
-    tool["statements"][0] = "SELECT to_city, mode, price, duration_minutes FROM inter_city_transport WHERE from_city = :from_city ORDER BY rowid";
+    tool["statements"][0] =
+        "SELECT to_city, mode, price, duration_minutes FROM inter_city_transport WHERE from_city = :from_city ORDER BY rowid";
     tool["result"]["columns"] = {"to_city", "mode", "price", "duration_minutes"};
     tool["reveals"]["given"].erase("to_city");
     document["tools"].push_back(tool);
@@ -118,10 +124,16 @@ TEST_CASE("relations shown by two tools, the narrower first, keep each row once"
   seen.spec = parse_env_spec(document, "test");
   seen.planner = Planner(seen.spec);
   SeenWorld world(seen.planner);
-  const auto tool = [&](const std::string& name) { return static_cast<int>(seen.spec.find_tool(name) - seen.spec.tools.data()); };
-  world.record({.tool = tool("get_inter_city_transport"), .arguments = {{"from_city", "A"}, {"to_city", "B"}}}, parse_json(R"([{"mode": "train", "price": 60, "duration_minutes": 45}])", "test"));
-  world.record({.tool = tool("get_departures"), .arguments = {{"from_city", "A"}}},
-               parse_json(R"([{"to_city": "B", "mode": "train", "price": 60, "duration_minutes": 45}, {"to_city": "C", "mode": "coach", "price": 50, "duration_minutes": 90}])", "test"));
+  const auto tool = [&](const std::string& name) {
+    return static_cast<int>(seen.spec.find_tool(name) - seen.spec.tools.data());
+  };
+  world.record({.tool = tool("get_inter_city_transport"), .arguments = {{"from_city", "A"}, {"to_city", "B"}}},
+               parse_json(R"([{"mode": "train", "price": 60, "duration_minutes": 45}])", "test"));
+  world.record(
+      {.tool = tool("get_departures"), .arguments = {{"from_city", "A"}}},
+      parse_json(
+          R"([{"to_city": "B", "mode": "train", "price": 60, "duration_minutes": 45}, {"to_city": "C", "mode": "coach", "price": 50, "duration_minutes": 90}])",
+          "test"));
   CHECK(world.world().tables[static_cast<std::size_t>(world.world().find_table("inter_city_transport"))].rows == 2);
 }
 

@@ -19,8 +19,8 @@ namespace {
 
 /// Every assignment judged by the plain reference judge.
 struct BruteForce {
-  std::vector<Json> correct;                  ///< answers that satisfy every constraint
-  std::vector<std::optional<Cell>> objective; ///< [correct]
+  std::vector<Json> correct;                   ///< answers that satisfy every constraint
+  std::vector<std::optional<Cell>> objective;  ///< [correct]
   std::optional<Cell> optimum;
   std::uint64_t optimal = 0;
 };
@@ -61,7 +61,8 @@ BruteForce brute_force(const Problem& problem, const World& world) {
     const auto reached = reference_objective(problem, world, answer);
     result.objective.push_back(reached);
     if (!reached) return;
-    const bool better = !result.optimum || (problem.sense == ObjectiveSense::Minimise ? *reached < *result.optimum : *reached > *result.optimum);
+    const bool better = !result.optimum ||
+                        (problem.sense == ObjectiveSense::Minimise ? *reached < *result.optimum : *reached > *result.optimum);
     if (better) result.optimum = reached;
   });
   for (const auto& reached : result.objective) result.optimal += reached && reached == result.optimum ? 1 : 0;
@@ -90,14 +91,16 @@ std::string disagreement(const Problem& problem, const World& world, Rng& rng) {
   if (solved.count != wanted) return fmt::format("solve counts {}, brute force {}", solved.count, wanted);
   if (solved.optimum != truth.optimum) return "the optimum differs";
   const double log10_wanted = wanted == 0 ? -1.0 : std::log10(static_cast<double>(wanted));
-  if (std::abs(solved.log10_count - log10_wanted) > 1e-9) return fmt::format("log10_count is {} for {}", solved.log10_count, wanted);
+  if (std::abs(solved.log10_count - log10_wanted) > 1e-9)
+    return fmt::format("log10_count is {} for {}", solved.log10_count, wanted);
 
   const SolveResult feasible = solve(compiled, {.max_nodes = 1'000'000, .atom_positions = {}, .ignore_objective = true});
   if (feasible.count != truth.correct.size() || !feasible.exact || feasible.optimum) return "ignoring the objective miscounts";
 
   const std::int64_t limit = rng.range(1, 12);
   const SolveResult cut = solve(compiled, {.max_nodes = limit, .atom_positions = {}, .ignore_objective = true});
-  if (cut.count > truth.correct.size()) return fmt::format("limit {}: the lower bound {} is above {}", limit, cut.count, truth.correct.size());
+  if (cut.count > truth.correct.size())
+    return fmt::format("limit {}: the lower bound {} is above {}", limit, cut.count, truth.correct.size());
   if (cut.complete && cut.count != truth.correct.size()) return "called complete with a wrong count";
   if (cut.exact && !cut.complete) return "called exact without being complete";
   const SolveResult best_cut = solve(compiled, {.max_nodes = limit, .atom_positions = {}, .ignore_objective = false});
@@ -114,22 +117,31 @@ std::string disagreement(const Problem& problem, const World& world, Rng& rng) {
   if (!chosen.empty()) {
     std::uint64_t holding = 0;
     for_each_answer(problem, slot_choices(problem, world), [&](const Json& answer) {
-      holding += std::all_of(nodes.begin(), nodes.end(), [&](const Node& node) { return reference_predicate(problem, world, answer, node); }) ? 1 : 0;
+      holding += std::all_of(nodes.begin(), nodes.end(),
+                             [&](const Node& node) { return reference_predicate(problem, world, answer, node); })
+                     ? 1
+                     : 0;
     });
     const SolveResult part = solve(compiled, {.max_nodes = 1'000'000, .atom_positions = chosen, .ignore_objective = true});
-    if (part.count != holding) return fmt::format("{} atoms: solve counts {}, brute force {}", chosen.size(), part.count, holding);
-    const SearchResult some = find_answer(compiled, rng, {.max_nodes = 100'000, .optimum = {}, .atom_positions = chosen, .preference = {}});
+    if (part.count != holding)
+      return fmt::format("{} atoms: solve counts {}, brute force {}", chosen.size(), part.count, holding);
+    const SearchResult some =
+        find_answer(compiled, rng, {.max_nodes = 100'000, .optimum = {}, .atom_positions = chosen, .preference = {}});
     if (some.answer.has_value() != (holding > 0) || !some.complete) return "find_answer on a subset of the atoms is wrong";
   }
 
   const SearchResult any = find_answer(compiled, rng);
-  if (any.answer.has_value() != !truth.correct.empty() || !any.complete) return "find_answer finds one where there is none, or none where there is one";
-  if (any.answer && !reference_holds(problem, world, Json::parse(answer_to_text(compiled, *any.answer)))) return "find_answer gives a wrong answer";
+  if (any.answer.has_value() != !truth.correct.empty() || !any.complete)
+    return "find_answer finds one where there is none, or none where there is one";
+  if (any.answer && !reference_holds(problem, world, Json::parse(answer_to_text(compiled, *any.answer))))
+    return "find_answer gives a wrong answer";
   if (truth.optimum) {
-    const SearchResult best = find_answer(compiled, rng, {.max_nodes = 100'000, .optimum = truth.optimum, .atom_positions = {}, .preference = {}});
+    const SearchResult best =
+        find_answer(compiled, rng, {.max_nodes = 100'000, .optimum = truth.optimum, .atom_positions = {}, .preference = {}});
     if (!best.answer) return "find_answer misses the optimum";
     const Json answer = Json::parse(answer_to_text(compiled, *best.answer));
-    if (!reference_holds(problem, world, answer) || reference_objective(problem, world, answer) != truth.optimum) return "find_answer gives no optimal answer";
+    if (!reference_holds(problem, world, answer) || reference_objective(problem, world, answer) != truth.optimum)
+      return "find_answer gives no optimal answer";
   }
   return "";
 }
@@ -190,7 +202,9 @@ Problem additive_problem(Rng& rng) {
   }
   const auto random_op = [&] { return static_cast<CompareOp>(rng.below(6)); };
   for (std::int64_t i = 0; i + 1 < slots; i += 2) {
-    if (rng.chance(600'000)) problem.constraints.push_back(compare_node(random_op(), all[static_cast<std::size_t>(i)], all[static_cast<std::size_t>(i + 1)]));
+    if (rng.chance(600'000))
+      problem.constraints.push_back(
+          compare_node(random_op(), all[static_cast<std::size_t>(i)], all[static_cast<std::size_t>(i + 1)]));
   }
   const auto wide = rng.range(1, 3);
   for (std::int64_t w = 0; w < wide; ++w) {
@@ -296,7 +310,8 @@ TEST_CASE("a pigeonhole problem without answers is proved to have none, and a li
   CHECK(proof.count == 0);
   Rng rng(1);
   CHECK(find_answer(compiled, rng).complete);
-  const SearchResult limited = find_answer(compiled, rng, {.max_nodes = 3, .optimum = {}, .atom_positions = {}, .preference = {}});
+  const SearchResult limited =
+      find_answer(compiled, rng, {.max_nodes = 3, .optimum = {}, .atom_positions = {}, .preference = {}});
   CHECK_FALSE(limited.answer.has_value());
   CHECK_FALSE(limited.complete);
   CHECK_FALSE(solve(compiled, {.max_nodes = 3, .atom_positions = {}, .ignore_objective = false}).complete);
@@ -336,7 +351,8 @@ TEST_CASE("additive constraints are taken apart into signed terms") {
   problem.constraints.push_back(compare_node(CompareOp::Less, difference, number_node(2)));
   Node least{.kind = NodeKind::AtLeast};
   least.at_least = 2;
-  for (const auto& slot : source.slots) least.children.push_back(compare_node(CompareOp::Equal, slot_node(slot.id), number_node(1)));
+  for (const auto& slot : source.slots)
+    least.children.push_back(compare_node(CompareOp::Equal, slot_node(slot.id), number_node(1)));
   problem.constraints.push_back(least);
   const World world;
   const CompiledProblem compiled(problem, world);

@@ -1,5 +1,5 @@
-// The solver against Z3, which knows nothing of our code: problems are encoded from their text form over finite domains, tables as chains
-// of if-then-else. Compiled only where Z3 is installed.
+// The solver against Z3, which knows nothing of our code: problems are encoded from their text form over finite domains, tables
+// as chains of if-then-else. Compiled only where Z3 is installed.
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
@@ -86,7 +86,9 @@ class Encoding {
   z3::expr number(Cell cell) { return context_.int_val(static_cast<std::int64_t>(cell)); }
   z3::expr yes(bool is) { return context_.bool_val(is); }
 
-  std::int64_t text_number(const std::string& text) { return texts_.try_emplace(text, static_cast<std::int64_t>(texts_.size())).first->second; }
+  std::int64_t text_number(const std::string& text) {
+    return texts_.try_emplace(text, static_cast<std::int64_t>(texts_.size())).first->second;
+  }
 
   const WorldTable& table(const std::string& name) const {
     for (const auto& candidate : world_.tables) {
@@ -140,15 +142,19 @@ class Encoding {
       case SlotDomain::Texts: {
         z3::expr chain = number(-1);
         for (std::size_t i = 0; i < slot.texts.size(); ++i) {
-          chain = z3::ite(variable(slot) == context_.int_val(static_cast<std::int64_t>(i)), number(text_number(slot.texts[i])), chain);
+          chain = z3::ite(variable(slot) == context_.int_val(static_cast<std::int64_t>(i)), number(text_number(slot.texts[i])),
+                          chain);
         }
         return {chain, yes(true)};
       }
-      default: return {(variable(slot) + context_.int_val(slot.from)) * context_.int_val(std::int64_t{kCellScale}), yes(true)};
+      default:
+        return {(variable(slot) + context_.int_val(slot.from)) * context_.int_val(std::int64_t{kCellScale}), yes(true)};
     }
   }
 
-  Term constant(const Constant& given) { return {number(given.type == ConstType::Text ? text_number(given.text) : given.number), yes(true)}; }
+  Term constant(const Constant& given) {
+    return {number(given.type == ConstType::Text ? text_number(given.text) : given.number), yes(true)};
+  }
 
   /// For each row of the relation the condition under which it matches.
   std::vector<z3::expr> matching(const Node& node) {
@@ -192,18 +198,25 @@ class Encoding {
 
   Term value(const Node& node) {
     switch (node.kind) {
-      case NodeKind::Const: return constant(node.constant);
-      case NodeKind::SlotValue: return slot_value(slot_of(node.slot));
-      case NodeKind::Attribute: return attribute(slot_of(node.slot), node.column);
-      case NodeKind::Link: return link(node);
-      case NodeKind::Count: return {how_many(node) * context_.int_val(std::int64_t{kCellScale}), yes(true)};
+      case NodeKind::Const:
+        return constant(node.constant);
+      case NodeKind::SlotValue:
+        return slot_value(slot_of(node.slot));
+      case NodeKind::Attribute:
+        return attribute(slot_of(node.slot), node.column);
+      case NodeKind::Link:
+        return link(node);
+      case NodeKind::Count:
+        return {how_many(node) * context_.int_val(std::int64_t{kCellScale}), yes(true)};
       case NodeKind::Difference: {
         const Term a = value(node.children[0]);
         const Term b = value(node.children[1]);
         return {a.value - b.value, a.defined && b.defined};
       }
       default: {
-        const Aggregate aggregate = node.kind == NodeKind::Sum ? Aggregate::Sum : node.kind == NodeKind::Min ? Aggregate::Min : Aggregate::Max;
+        const Aggregate aggregate = node.kind == NodeKind::Sum   ? Aggregate::Sum
+                                    : node.kind == NodeKind::Min ? Aggregate::Min
+                                                                 : Aggregate::Max;
         Term total = value(node.children[0]);
         for (std::size_t i = 1; i < node.children.size(); ++i) total = combine(aggregate, total, value(node.children[i]));
         return total;
@@ -224,12 +237,18 @@ class Encoding {
         const Term b = value(node.children[1]);
         const z3::expr both = a.defined && b.defined;
         switch (node.op) {
-          case CompareOp::Equal: return both && a.value == b.value;
-          case CompareOp::NotEqual: return both && a.value != b.value;
-          case CompareOp::Less: return both && a.value < b.value;
-          case CompareOp::LessEqual: return both && a.value <= b.value;
-          case CompareOp::Greater: return both && a.value > b.value;
-          case CompareOp::GreaterEqual: return both && a.value >= b.value;
+          case CompareOp::Equal:
+            return both && a.value == b.value;
+          case CompareOp::NotEqual:
+            return both && a.value != b.value;
+          case CompareOp::Less:
+            return both && a.value < b.value;
+          case CompareOp::LessEqual:
+            return both && a.value <= b.value;
+          case CompareOp::Greater:
+            return both && a.value > b.value;
+          case CompareOp::GreaterEqual:
+            return both && a.value >= b.value;
         }
         return yes(false);
       }
@@ -254,11 +273,17 @@ class Encoding {
         for (const auto& condition : matching(node)) some = some || condition;
         return some;
       }
-      case NodeKind::IfThenElse: return z3::ite(holds(node.children[0]), holds(node.children[1]), node.children.size() > 2 ? holds(node.children[2]) : yes(true));
-      case NodeKind::AllOf: return how_many(node) == context_.int_val(static_cast<std::int64_t>(node.children.size()));
-      case NodeKind::AnyOf: return how_many(node) >= 1;
-      case NodeKind::AtLeast: return how_many(node) >= node.at_least;
-      default: return !holds(node.children[0]);
+      case NodeKind::IfThenElse:
+        return z3::ite(holds(node.children[0]), holds(node.children[1]),
+                       node.children.size() > 2 ? holds(node.children[2]) : yes(true));
+      case NodeKind::AllOf:
+        return how_many(node) == context_.int_val(static_cast<std::int64_t>(node.children.size()));
+      case NodeKind::AnyOf:
+        return how_many(node) >= 1;
+      case NodeKind::AtLeast:
+        return how_many(node) >= node.at_least;
+      default:
+        return !holds(node.children[0]);
     }
   }
 
@@ -275,7 +300,8 @@ std::string disagreement(const Problem& problem, const World& world, std::uint64
   const SolveResult ours = solve(compiled);
   if (!ours.complete) return "our solver gave up";
   Encoding encoding(problem, world);
-  if (problem.sense == ObjectiveSense::None && encoding.satisfiable() != (ours.count > 0)) return "satisfiable for one of the two only";
+  if (problem.sense == ObjectiveSense::None && encoding.satisfiable() != (ours.count > 0))
+    return "satisfiable for one of the two only";
   if (problem.sense != ObjectiveSense::None && encoding.optimum() != ours.optimum) return "the optima differ";
   const std::uint64_t theirs = encoding.count(cap);
   if (theirs != std::min(cap, ours.count)) return fmt::format("we count {}, Z3 {} (at most {})", ours.count, theirs, cap);

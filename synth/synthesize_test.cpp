@@ -26,7 +26,8 @@ SynthRequest request(int level, int count, std::uint64_t seed) {
 Made make(const SynthRequest& wanted) {
   Made made;
   const CancelFlag never{false};
-  made.report = synthesize(wanted, [&](const Task& task) { made.lines.push_back(dump_json(to_json(task))); }, never);
+  made.report = synthesize(
+      wanted, [&](const Task& task) { made.lines.push_back(dump_json(to_json(task))); }, never);
   return made;
 }
 
@@ -94,7 +95,8 @@ TEST_CASE("a request that cannot be met ends after its draws with the reasons co
 TEST_CASE("cancelling stops soon and keeps what was made") {
   CancelFlag cancel{false};
   int handed = 0;
-  const SynthReport report = synthesize(request(1, 100'000, 1), [&](const Task&) { cancel = ++handed >= 1; }, cancel);
+  const SynthReport report = synthesize(
+      request(1, 100'000, 1), [&](const Task&) { cancel = ++handed >= 1; }, cancel);
   CHECK(report.made == handed);
   CHECK(handed < 100);
 }
@@ -106,12 +108,15 @@ TEST_CASE("an error in a worker or in the sink reaches the caller") {
   wrong.spec = std::make_shared<const EnvSpec>(parse_env_spec(document, "test"));
   CHECK_THROWS_AS(make(wrong), Error);
   const CancelFlag never{false};
-  CHECK_THROWS_WITH_AS(synthesize(request(1, 2, 1), [](const Task&) { fail(ErrorKind::Store, "the disk is full"); }, never), "the disk is full", Error);
+  CHECK_THROWS_WITH_AS(synthesize(
+                           request(1, 2, 1), [](const Task&) { fail(ErrorKind::Store, "the disk is full"); }, never),
+                       "the disk is full", Error);
 }
 
 TEST_CASE("a count below one and a domain without templates are usage errors") {
   CHECK_THROWS_WITH_AS(make(request(1, 0, 1)), "count: found 0; accepted: 1 or more", Error);
   SynthRequest bookings = request(1, 1, 1);
   bookings.spec = std::make_shared<const EnvSpec>(load_builtin_domain("bookings"));
-  CHECK_THROWS_WITH_AS(make(bookings), "environment bookings has no task templates, so tasks cannot be synthesised for it", Error);
+  CHECK_THROWS_WITH_AS(make(bookings), "environment bookings has no task templates, so tasks cannot be synthesised for it",
+                       Error);
 }

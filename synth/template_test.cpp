@@ -60,7 +60,8 @@ struct Planted {
   Cell price = 0;
 
   Planted() {
-    problem = parse_problem(json(R"({"slots": [{"id": "h", "path": "/h", "noun": "hotel", "entity": "hotel"}], "constraints": []})"), "");
+    problem = parse_problem(
+        json(R"({"slots": [{"id": "h", "path": "/h", "noun": "hotel", "entity": "hotel"}], "constraints": []})"), "");
     const WorldTable& hotels = world->tables[static_cast<std::size_t>(world->find_table("hotel"))];
     answer = {{"h", world->symbols.text(static_cast<std::int32_t>(hotels.columns[0].cells[1]))}};
     price = hotels.columns[static_cast<std::size_t>(hotels.find_column("price"))].cells[1];
@@ -75,7 +76,8 @@ struct Planted {
 }  // namespace
 
 TEST_CASE("placeholders take variables, counted up or down, in keys and values") {
-  CHECK(expand(R"({"day{d}.x": "in {name} on {d-1} of {days} or {d+10}"})") == json(R"({"day2.x": "in Leshan on 1 of 3 or 12"})"));
+  CHECK(expand(R"({"day{d}.x": "in {name} on {d-1} of {days} or {d+10}"})") ==
+        json(R"({"day2.x": "in Leshan on 1 of 3 or 12"})"));
   CHECK(expand(R"(["{=days}", "{=days-1}", 7, true, null])") == json("[3, 2, 7, true, null]"));
   CHECK(expand(R"("{ratio}")") == "1.5");
 }
@@ -92,15 +94,20 @@ TEST_CASE("random integers, numbers, dates, words and picks come from the whole 
   CHECK(drawn(R"({"$date": ["2025-02-28", "2025-03-01"]})") == std::set<std::string>{"\"2025-02-28\"", "\"2025-03-01\""});
   CHECK(drawn(R"({"$pick": ["{name}", 2]})") == std::set<std::string>{"\"Leshan\"", "2"});
   const auto& cities = trip().names.at("city");
-  for (const auto& word : drawn(R"({"$word": "city"})")) CHECK(std::find(cities.begin(), cities.end(), json(word).get<std::string>()) != cities.end());
+  for (const auto& word : drawn(R"({"$word": "city"})"))
+    CHECK(std::find(cities.begin(), cities.end(), json(word).get<std::string>()) != cities.end());
   CHECK(drawn(R"({"$word": "city"})").size() > 20);
   CHECK(expand(R"({"$date_plus": ["2025-12-31", "{=d-1}"]})") == "2026-01-01");
 }
 
 TEST_CASE("loops, conditions, chances and samples make array elements") {
-  CHECK(expand(R"([0, {"$for": "i", "from": 1, "to": "{=days}", "do": ["{=i}", "x{i}"]}])") == json(R"([0, 1, "x1", 2, "x2", 3, "x3"])"));
+  CHECK(expand(R"([0, {"$for": "i", "from": 1, "to": "{=days}", "do": ["{=i}", "x{i}"]}])") ==
+        json(R"([0, 1, "x1", 2, "x2", 3, "x3"])"));
   CHECK(expand(R"([{"$for": "i", "from": 2, "to": 1, "do": [1]}])") == Json::array());
-  CHECK(expand(R"([{"$if": ["{=days}", ">", 1], "do": ["a"]}, {"$if": [1, "<", 1], "do": ["b"]}, {"$if": [1, "==", 1], "do": ["c"]}])") == json(R"(["a", "c"])"));
+  CHECK(
+      expand(
+          R"([{"$if": ["{=days}", ">", 1], "do": ["a"]}, {"$if": [1, "<", 1], "do": ["b"]}, {"$if": [1, "==", 1], "do": ["c"]}])") ==
+      json(R"(["a", "c"])"));
   CHECK(expand(R"([{"$maybe": 0, "do": [1]}, {"$maybe": 1000000, "do": [2]}])") == json("[2]"));
   CHECK(drawn(R"([{"$maybe": 500000, "do": [1]}])") == std::set<std::string>{"[]", "[1]"});
   CHECK(drawn(R"([{"$sample": 2, "of": [1, 2, 3]}])") == std::set<std::string>{"[1,2]", "[1,3]", "[2,3]"});
@@ -119,8 +126,10 @@ TEST_CASE("a fitted threshold is one that the planted answer meets") {
   const Planted planted;
   std::set<Cell> seen;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    const Json above = planted.fit(R"({"$fit": {"of": {"attr": "price", "of": "h"}, "side": "above", "slack": [0, 40], "round": 50}})", seed);
-    const Json below = planted.fit(R"({"$fit": {"of": {"attr": "price", "of": "h"}, "side": "below", "slack": [5, 40], "round": 10}})", seed);
+    const Json above =
+        planted.fit(R"({"$fit": {"of": {"attr": "price", "of": "h"}, "side": "above", "slack": [0, 40], "round": 50}})", seed);
+    const Json below =
+        planted.fit(R"({"$fit": {"of": {"attr": "price", "of": "h"}, "side": "below", "slack": [5, 40], "round": 10}})", seed);
     CHECK(above.get<std::int64_t>() * kCellScale > planted.price);
     CHECK(above.get<std::int64_t>() * kCellScale <= planted.price + 90 * kCellScale);
     CHECK(above.get<std::int64_t>() % 50 == 0);
@@ -163,7 +172,8 @@ TEST_CASE("every mistake in a template is told with its path") {
   CHECK(says(refusal(R"({"$fit": {}})"), "/t/$fit: \"$fit\" needs a planted answer"));
   CHECK(says(refusal(R"({"$fitt": {}})"), "/t: unknown form \"$fitt\" (did you mean \"$fit\"?)"));
   CHECK(says(refusal(R"({"a": 1, "$int": [1, 2]})"), "/t: the form \"$int\" must be the first member of its object"));
-  CHECK(says(refusal(R"([{"$for": "i", "from": 1, "to": 20000, "do": []}])"), "/t/0/$for: found 1 to 20000; accepted: at most 10000 rounds"));
+  CHECK(says(refusal(R"([{"$for": "i", "from": 1, "to": 20000, "do": []}])"),
+             "/t/0/$for: found 1 to 20000; accepted: at most 10000 rounds"));
   CHECK(says(refusal(R"([{"$if": [1, ">=", 2], "do": []}])"), "/t/0/$if: found \">=\"; accepted: >, <, =="));
   CHECK(says(refusal(R"([{"$maybe": 1000001, "do": []}])"), "/t/0/$maybe: found 1000001; accepted: 0 to 1000000"));
   CHECK(says(refusal(R"([{"$sample": 3, "of": [1, 2]}])"), "/t/0/$sample: found 3; accepted: 0 to 2, as many as there are"));
@@ -180,14 +190,21 @@ TEST_CASE("fits that cannot be are told") {
     }
   };
   const std::string price = R"("of": {"attr": "price", "of": "h"})";
-  CHECK(says(refused(R"({"$fit": {)" + price + R"(, "side": "left", "slack": [0, 1], "round": 1}})"), "/$fit/side: found \"left\"; accepted: above, below"));
-  CHECK(says(refused(R"({"$fit": {)" + price + R"(, "side": "above", "slack": [0], "round": 1}})"), "/$fit/slack: found [0]; accepted: an array of 2"));
-  CHECK(says(refused(R"({"$fit": {)" + price + R"(, "side": "above", "slack": [-5, 1], "round": 1}})"), "/$fit/slack: accepted: numbers from 0 on"));
-  CHECK(says(refused(R"({"$fit": {)" + price + R"(, "side": "above", "slack": [0, 1], "round": 0}})"), "/$fit/round: accepted: a number above 0"));
+  CHECK(says(refused(R"({"$fit": {)" + price + R"(, "side": "left", "slack": [0, 1], "round": 1}})"),
+             "/$fit/side: found \"left\"; accepted: above, below"));
+  CHECK(says(refused(R"({"$fit": {)" + price + R"(, "side": "above", "slack": [0], "round": 1}})"),
+             "/$fit/slack: found [0]; accepted: an array of 2"));
+  CHECK(says(refused(R"({"$fit": {)" + price + R"(, "side": "above", "slack": [-5, 1], "round": 1}})"),
+             "/$fit/slack: accepted: numbers from 0 on"));
+  CHECK(says(refused(R"({"$fit": {)" + price + R"(, "side": "above", "slack": [0, 1], "round": 0}})"),
+             "/$fit/round: accepted: a number above 0"));
   CHECK(says(refused(R"({"$fit": {)" + price + R"(, "side": "above", "slack": [0, 1], "round": 1,
-    "when": {"<": [{"attr": "price", "of": "h"}, {"const": 0}]}}})"), "\"otherwise\""));
-  CHECK(says(refused(R"({"$fit": {"of": {"slot": "h"}, "side": "above", "slack": [0, 1], "round": 1}})"), "/$fit/of: is undefined for the planted answer"));
-  CHECK(says(refused(R"({"$fit": {"of": {"attr": "price", "of": "x"}, "side": "above", "slack": [0, 1], "round": 1}})"), "/$fit/of: there is no slot \"x\""));
+    "when": {"<": [{"attr": "price", "of": "h"}, {"const": 0}]}}})"),
+             "\"otherwise\""));
+  CHECK(says(refused(R"({"$fit": {"of": {"slot": "h"}, "side": "above", "slack": [0, 1], "round": 1}})"),
+             "/$fit/of: is undefined for the planted answer"));
+  CHECK(says(refused(R"({"$fit": {"of": {"attr": "price", "of": "x"}, "side": "above", "slack": [0, 1], "round": 1}})"),
+             "/$fit/of: there is no slot \"x\""));
 }
 
 TEST_CASE("a template that feeds on itself or grows without end is refused") {
