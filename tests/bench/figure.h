@@ -1,0 +1,76 @@
+#pragma once
+
+// What a benchmark measures: repeated samples of one quantity, compared with its target.
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+
+namespace gauntlet::bench {
+
+enum class Better { Higher, Lower };
+
+/// Clocks around `items` pieces of work. CPU time is of the whole process, so that on a busy machine (or with several threads) the cost of
+/// an item is still seen; child processes are not in it.
+struct Sample {
+  double wall_s = 0.0;
+  double cpu_s = 0.0;
+  double items = 0.0;
+};
+
+enum class Quantity {
+  PerSecond,     ///< items / wall_s
+  Microseconds,  ///< wall_s / items
+  Value,         ///< items itself
+};
+
+struct Figure {
+  std::string name;            ///< "tools.calls"
+  std::string title;
+  std::string unit;
+  Quantity quantity = Quantity::PerSecond;
+  Better better = Better::Higher;
+  double target = 0.0;         ///< 0: measured for information
+  std::vector<Sample> samples;
+  std::string note;
+
+  double median() const;
+  double best() const;
+  /// The median over CPU time instead of wall time: what one core of an idle machine would give.
+  double median_cpu() const;
+  bool has_target() const { return target > 0.0; }
+  bool reached() const;
+};
+
+struct Settings {
+  int repeats = 5;
+  int threads = 2;
+  bool quick = false;          ///< a smoke test: tiny amounts, numbers mean nothing
+  std::uint64_t seed = 1;
+  std::string folder = ".";    ///< where stores are made: a real file system, not memory
+  std::string program;         ///< this executable, run again as the other process of gate step 5
+};
+
+using Benchmark = std::function<std::vector<Figure>(const Settings&)>;
+
+/// Runs `work`, which returns how many items it did, and measures it.
+Sample measure(const std::function<double()>& work);
+
+/// One unmeasured call, then `repeats` measured ones.
+std::vector<Sample> repeat(int repeats, const std::function<double()>& work);
+
+Json to_json(const Figure& figure);
+/// Two lines of text: the figure with its target, and the spread.
+std::string to_text(const Figure& figure);
+
+std::vector<Figure> bench_synth(const Settings& settings);
+std::vector<Figure> bench_tools(const Settings& settings);
+std::vector<Figure> bench_worlds(const Settings& settings);
+std::vector<Figure> bench_verify(const Settings& settings);
+std::vector<Figure> bench_episodes(const Settings& settings);
+std::vector<Figure> bench_memory(const Settings& settings);
+
+}  // namespace gauntlet::bench
