@@ -25,11 +25,13 @@ struct TextHash {
 struct EnvRuntime::Impl {
   std::shared_ptr<const EnvSpec> spec;
   std::unordered_map<std::string, int, TextHash, std::equal_to<>> tool_numbers;
+  WorldImages images;
   std::mutex mutex;
   std::vector<std::unique_ptr<ToolConnection>> idle;  ///< the most recently used last
 
-  /// Nearest first: one in this state, one with this world, one whose world nobody needs any more, a new one while there is
-  /// room, and at last the least recently used.
+  /// Nearest first: one in this state, one with this world, one whose world nobody needs any more. Then, for a fresh state, which any
+  /// connection comes to in microseconds, the least recently used; for one with writes to repeat a new one while there is room, so that
+  /// the others keep the states that they are in.
   std::unique_ptr<ToolConnection> borrow(const World* world, const WriteLog* state) {
     {
       const std::lock_guard lock(mutex);
@@ -44,14 +46,14 @@ struct EnvRuntime::Impl {
         }
       }
       if (best == idle.size()) best = unused;
-      if (best == idle.size() && idle.size() == kMaxIdleConnections) best = 0;
-      if (best < idle.size()) {
+      if (best == idle.size() && (state == nullptr || idle.size() == kMaxIdleConnections)) best = 0;
+      if (best < idle.size()) {  // None when there is no idle one at all.
         auto connection = std::move(idle[best]);
         idle.erase(idle.begin() + static_cast<std::ptrdiff_t>(best));
         return connection;
       }
     }
-    return std::make_unique<ToolConnection>(*spec);
+    return std::make_unique<ToolConnection>(*spec, images);
   }
 
   void give_back(std::unique_ptr<ToolConnection> connection) {

@@ -8,6 +8,7 @@
 #include "envs/json_text.h"
 #include "envs/tool_arguments.h"
 #include "envs/tool_statement.h"
+#include "envs/world_database.h"
 #include "envs/world_sql.h"
 
 namespace gauntlet {
@@ -33,19 +34,6 @@ struct StatementProblem {
   std::string_view code;
   std::string message;
 };
-
-SqliteDb open_empty(const EnvSpec& spec) {
-  sqlite3* raw = nullptr;
-  // One thread uses a connection at a time, so SQLite's own mutexes would only cost.
-  const int opened = sqlite3_open_v2(
-      ":memory:", &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, nullptr);
-  SqliteDb db(raw);
-  check_sqlite(opened, raw, ErrorKind::Infrastructure, "open an in-memory database");
-  execute(raw, "PRAGMA temp_store=MEMORY; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF");
-  for (const auto& entity : spec.entities) execute(raw, create_table_sql(entity));
-  restrict_connection(raw);
-  return db;
-}
 
 PreparedTool compile_tool(StatementCompiler& compiler, const ToolDefinition& tool, const std::string& path) {
   PreparedTool compiled;
@@ -100,8 +88,9 @@ void append_cell(const ToolStatement& tool, int column, std::string& out) {
 }  // namespace
 
 std::vector<std::string> check_statements(const EnvSpec& spec) {
-  const SqliteDb db = open_empty(spec);
-  StatementCompiler compiler(db.get());
+  WorldImages images;
+  const WorldDatabase database(spec, images);
+  StatementCompiler compiler(database.db());
   std::vector<std::string> problems;
   for (std::size_t i = 0; i < spec.tools.size(); ++i) {
     try {
@@ -124,22 +113,20 @@ ToolOutcome tool_error(std::string_view code, std::string_view message) {
 }
 
 struct ToolConnection::Impl {
-  const EnvSpec* spec = nullptr;
-  SqliteDb db;
+  const EnvSpec* spec;
+  WorldDatabase database;
   std::vector<PreparedTool> tools;
-  std::vector<SqliteStatement> inserts;   ///< [entities]
-  std::vector<SqliteStatement> deletes;   ///< [entities]
   std::vector<SqliteStatement> read_all;  ///< [entities], prepared when first needed
-  SqliteStatement begin, rollback, begin_tool, release_tool, rollback_tool, rollback_all;
+  SqliteStatement begin_tool, release_tool, rollback_tool;
   std::shared_ptr<const World> world;     ///< shared with the sessions
   std::shared_ptr<const WriteLog> state;  ///< shared with the sessions and their forks
   ToolArgumentParser parser;
   std::vector<int> columns;  ///< of the result being written
   int counts_left = kMaxCounts;
 
-  SqliteStatement prepare(const std::string& sql);
-  void run_plain(const SqliteStatement& statement, std::string_view attempted);
-  void load(const World& target);
+  Impl(const EnvSpec& given, WorldImages& images) : spec(&given), database(given, images) {}
+
+  void load(const std::shared_ptr<const World>& target);
   void bind(const ToolStatement& prepared, const ToolDefinition& tool);
   StatementProblem explain(int code) const;
   StatementProblem select_columns(const ToolDefinition& tool, const PreparedTool& compiled);
@@ -148,39 +135,17 @@ struct ToolConnection::Impl {
   ToolOutcome run(const ToolDefinition& tool, const PreparedTool& compiled);
 };
 
-SqliteStatement ToolConnection::Impl::prepare(const std::string& sql) {
-  sqlite3_stmt* raw = nullptr;
-  const int code = sqlite3_prepare_v3(db.get(), sql.c_str(), -1, SQLITE_PREPARE_PERSISTENT, &raw, nullptr);
-  check_sqlite(code, db.get(), ErrorKind::Infrastructure, sql);
-  return SqliteStatement(raw);
-}
-
-void ToolConnection::Impl::run_plain(const SqliteStatement& statement, std::string_view attempted) {
-  const int code = sqlite3_step(statement.get());
-  sqlite3_reset(statement.get());
-  check_sqlite(code, db.get(), ErrorKind::Infrastructure, attempted);
-}
-
-ToolConnection::ToolConnection(const EnvSpec& spec) : impl_(std::make_unique<Impl>()) {
+ToolConnection::ToolConnection(const EnvSpec& spec, WorldImages& images) : impl_(std::make_unique<Impl>(spec, images)) {
   Impl& impl = *impl_;
-  impl.spec = &spec;
-  impl.db = open_empty(spec);
   {
-    StatementCompiler compiler(impl.db.get());
+    StatementCompiler compiler(impl.database.db());
     for (std::size_t i = 0; i < spec.tools.size(); ++i)
       impl.tools.push_back(compile_tool(compiler, spec.tools[i], fmt::format("/tools/{}", i)));
   }
-  for (const auto& entity : spec.entities) {
-    impl.inserts.push_back(impl.prepare(insert_sql(entity)));
-    impl.deletes.push_back(impl.prepare(fmt::format("DELETE FROM \"{}\"", entity.name)));
-  }
-  impl.begin = impl.prepare("BEGIN");
-  impl.rollback = impl.prepare("ROLLBACK");
-  impl.begin_tool = impl.prepare("SAVEPOINT tool");
-  impl.release_tool = impl.prepare("RELEASE tool");
-  impl.rollback_tool = impl.prepare("ROLLBACK TO tool");
-  impl.rollback_all = impl.prepare("ROLLBACK TO pristine");
-  sqlite3_progress_handler(impl.db.get(), kStepsPerCount, count_steps, &impl.counts_left);
+  impl.begin_tool = impl.database.prepare("SAVEPOINT tool");
+  impl.release_tool = impl.database.prepare("RELEASE tool");
+  impl.rollback_tool = impl.database.prepare("ROLLBACK TO tool");
+  sqlite3_progress_handler(impl.database.db(), kStepsPerCount, count_steps, &impl.counts_left);
 }
 
 ToolConnection::~ToolConnection() = default;
@@ -189,30 +154,17 @@ const WriteLog* ToolConnection::state() const { return impl_->state.get(); }
 bool ToolConnection::world_is_unused() const { return impl_->world.use_count() == 1; }
 void ToolConnection::advance(std::shared_ptr<const WriteLog> log) { impl_->state = std::move(log); }
 
-/// Replaces the contents, and stays inside a transaction with a savepoint to return to: reads within one need no lock of their
-/// own.
-void ToolConnection::Impl::load(const World& target) {
+void ToolConnection::Impl::load(const std::shared_ptr<const World>& target) {
   world.reset();
   state.reset();
   counts_left = std::numeric_limits<int>::max();
-  if (sqlite3_get_autocommit(db.get()) == 0) run_plain(rollback, "leave the last world");
-  run_plain(begin, "begin a world");
-  for (std::size_t i = 0; i < spec->entities.size(); ++i) {
-    const int table = target.find_table(spec->entities[i].name);
-    require(table >= 0, ErrorKind::Internal,
-            fmt::format("the world has no table {}; it was built from another environment", spec->entities[i].name));
-    run_plain(deletes[i], "empty a table");
-    insert_rows(db.get(), inserts[i].get(), target, target.tables[static_cast<std::size_t>(table)]);
-  }
-  execute(db.get(), "COMMIT; BEGIN; SAVEPOINT pristine");
+  database.show(target);
+  world = target;
 }
 
 void ToolConnection::move_to(const std::shared_ptr<const World>& world, const std::shared_ptr<const WriteLog>& log) {
   Impl& impl = *impl_;
-  if (impl.world != world) {
-    impl.load(*world);
-    impl.world = world;
-  }
+  if (impl.world != world) impl.load(world);
   if (impl.state == log) return;
   std::vector<const WriteLog*> pending;
   const WriteLog* at = log.get();
@@ -220,7 +172,7 @@ void ToolConnection::move_to(const std::shared_ptr<const World>& world, const st
     pending.push_back(at);
     at = at->previous.get();
   }
-  if (at != impl.state.get()) impl.run_plain(impl.rollback_all, "return to the fresh world");
+  if (at != impl.state.get()) impl.database.undo_writes();
   impl.state.reset();
   for (auto it = pending.rbegin(); it != pending.rend(); ++it) {
     const ToolOutcome outcome = call((*it)->tool, (*it)->arguments);
@@ -257,13 +209,13 @@ StatementProblem ToolConnection::Impl::explain(int code) const {
     case SQLITE_TOOBIG:
       return {"result_too_large", "a value is too large"};
     case SQLITE_CONSTRAINT:
-      return {"constraint_failed", sqlite3_errmsg(db.get())};
+      return {"constraint_failed", sqlite3_errmsg(database.db())};
     case SQLITE_ERROR:
     case SQLITE_MISMATCH:
     case SQLITE_RANGE:
-      return {"failed", sqlite3_errmsg(db.get())};
+      return {"failed", sqlite3_errmsg(database.db())};
     default:
-      fail(ErrorKind::Infrastructure, fmt::format("could not run a tool's statement: {}", sqlite3_errmsg(db.get())));
+      fail(ErrorKind::Infrastructure, fmt::format("could not run a tool's statement: {}", sqlite3_errmsg(database.db())));
   }
 }
 
@@ -365,10 +317,10 @@ ToolOutcome ToolConnection::call(int number, std::string_view arguments) {
   if (const auto problem = impl.parser.parse(tool, arguments)) return tool_error(problem->code, problem->message);
   impl.counts_left = kMaxCounts;
   if (tool.effect != ToolEffect::Write) return impl.run(tool, compiled);
-  impl.run_plain(impl.begin_tool, "begin a write");
+  impl.database.run(impl.begin_tool, "begin a write");
   ToolOutcome outcome = impl.run(tool, compiled);
-  if (outcome.is_error) impl.run_plain(impl.rollback_tool, "undo a write");
-  impl.run_plain(impl.release_tool, "end a write");
+  if (outcome.is_error) impl.database.run(impl.rollback_tool, "undo a write");
+  impl.database.run(impl.release_tool, "end a write");
   return outcome;
 }
 
@@ -377,7 +329,7 @@ std::string ToolConnection::fingerprint() {
   std::string text;
   for (std::size_t i = 0; i < impl.spec->entities.size(); ++i) {
     const EntitySpec& entity = impl.spec->entities[i];
-    if (impl.read_all.size() == i) impl.read_all.push_back(impl.prepare(fmt::format("SELECT * FROM \"{}\"", entity.name)));
+    if (impl.read_all.size() == i) impl.read_all.push_back(impl.database.prepare(fmt::format("SELECT * FROM \"{}\"", entity.name)));
     ToolStatement all;
     for (const auto& column : entity.columns) all.boolean_columns.push_back(column.type == ColumnType::Boolean);
     all.statement = std::move(impl.read_all[i]);
@@ -394,7 +346,7 @@ std::string ToolConnection::fingerprint() {
     }
     sqlite3_reset(all.statement.get());
     impl.read_all[i] = std::move(all.statement);
-    check_sqlite(code, impl.db.get(), ErrorKind::Infrastructure, "read a table");
+    check_sqlite(code, impl.database.db(), ErrorKind::Infrastructure, "read a table");
     std::sort(rows.begin(), rows.end());
     text += entity.name + "\n";
     for (const auto& row : rows) text += row + "\n";

@@ -10,6 +10,7 @@
 
 #include "envs/env_spec.h"
 #include "envs/session.h"
+#include "envs/world_images.h"
 
 namespace gauntlet {
 
@@ -24,8 +25,9 @@ struct WriteLog {
 class ToolConnection {
  public:
   /// Creates the tables and compiles every statement under an authorizer that allows exactly what the tool declares. Throws
-  /// Error(Input) with the path of the statement that does not compile.
-  explicit ToolConnection(const EnvSpec& spec);
+  /// Error(Input) with the path of the statement that does not compile. `images` is shared by the connections of one spec; both must
+  /// outlive it.
+  ToolConnection(const EnvSpec& spec, WorldImages& images);
   ~ToolConnection();
   ToolConnection(const ToolConnection&) = delete;
   ToolConnection& operator=(const ToolConnection&) = delete;

@@ -75,7 +75,7 @@ void insert_rows(sqlite3* db, sqlite3_stmt* insert, const World& world, const Wo
         sqlite3_bind_int64(insert, at, cell / kCellScale);
       }
     }
-    check_sqlite(sqlite3_step(insert), db, ErrorKind::Infrastructure, fmt::format("insert into {}", table.name));
+    check_sqlite(sqlite3_step(insert), db, ErrorKind::Infrastructure, table.name);
     sqlite3_reset(insert);
   }
 }
