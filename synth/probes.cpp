@@ -82,7 +82,7 @@ int random_passes(Verifier& verifier, const CompiledProblem& problem, const Comp
   Evaluator evaluator(frame);
   Propagator propagator(evaluator);
   std::vector<int> constraints = frame.atoms();
-  propagator.propagate(constraints);
+  propagator.propagate(constraints, nullptr);
   const auto& slots = problem.problem().slots;
   struct Place {
     int target = -1;                     ///< slot that this one lies within, -1 if free
@@ -124,11 +124,10 @@ MutantReport measure_verifier(Verifier& verifier, const CompiledProblem& problem
     if (passed != correct && report.problem.empty()) report.problem = fmt::format("{} was {}", text, passed ? "accepted" : "rejected");
   };
   for (const auto& mutant : matrix.samples) {
-    const std::string text = answer_to_text(problem, mutant);
-    const Json answer = Json::parse(text);
+    const Json answer = answer_to_json(problem, mutant);
     bool correct = reference_holds(problem.problem(), problem.world(), answer);
     if (correct && problem.objective() >= 0) correct = reference_objective(problem.problem(), problem.world(), answer) == optimum;
-    judge(text, correct);
+    judge(dump_json(answer), correct);
   }
   for (const auto& text : broken_texts(problem, answers.front())) judge(text, false);
   for (const auto& answer : answers) {

@@ -21,107 +21,128 @@ SlotValue* DomainArena::take(std::size_t count) {
   return data;
 }
 
-SlotMask Propagator::open_mask() const {
-  SlotMask open;
-  for (std::size_t i = 0; i < evaluator_->slot_count(); ++i) open[i] = !evaluator_->assigned(static_cast<int>(i));
-  return open;
+DomainTrail::Mark DomainTrail::save() {
+  const Mark mark{.at = saved_.size(), .arena = arena_->mark()};
+  for (std::size_t i = 0; i < evaluator_->slot_count(); ++i) saved_.push_back(evaluator_->domain(static_cast<int>(i)));
+  return mark;
 }
 
-SlotMask Propagator::open_slots(const CompiledNode& node) const {
-  SlotMask open;
-  for (std::size_t i = node.slots._Find_first(); i < node.slots.size(); i = node.slots._Find_next(i)) {
-    open[i] = !evaluator_->assigned(static_cast<int>(i));
+void DomainTrail::restore(const Mark& mark) {
+  for (std::size_t i = 0; i < evaluator_->slot_count(); ++i) {
+    evaluator_->restore_domain(static_cast<int>(i), saved_[mark.at + i]);
   }
-  return open;
+  saved_.resize(mark.at);
+  arena_->release(mark.arena);
 }
 
-/// Appends what is still undecided of `constraint`; false if it cannot hold.
-bool Propagator::simplify(int constraint, std::vector<int>& out) {
+/// Adds what is still undecided of `constraint`; false if it cannot hold.
+bool Propagator::simplify(int constraint) {
   const CompiledNode& node = evaluator_->problem().node(constraint);
   if (node.kind == NodeKind::AllOf) {
     for (const int child : node.children) {
-      if (!simplify(child, out)) return false;
+      if (!simplify(child)) return false;
     }
     return true;
   }
   if (node.kind == NodeKind::IfThenElse) {
     const Truth condition = evaluator_->truth(node.children[0]);
-    if (condition == Truth::True) return simplify(node.children[1], out);
-    if (condition == Truth::False) return node.children.size() < 3 || simplify(node.children[2], out);
+    if (condition == Truth::True) return simplify(node.children[1]);
+    if (condition == Truth::False) return node.children.size() < 3 || simplify(node.children[2]);
   }
   const Truth truth = evaluator_->truth(constraint);
-  if (truth == Truth::Unknown) out.push_back(constraint);
+  if (truth == Truth::Unknown) undecided_.push_back({.constraint = constraint, .as_before = false});
   return truth != Truth::False;
+}
+
+/// Keeps the candidates of `slot` whose attribute may compare as `node` asks; false if `node` is no comparison of one with something else.
+/// The other side's value is the same for all of them.
+bool Propagator::narrow_by_attribute(const CompiledNode& node, int slot, Kept& kept) const {
+  if (node.kind != NodeKind::Compare) return false;
+  const CompiledProblem& problem = evaluator_->problem();
+  for (const std::size_t side : {0U, 1U}) {
+    const CompiledNode& own = problem.node(node.children[side]);
+    const int other = node.children[1 - side];
+    if (own.kind != NodeKind::Attribute || own.slot != slot || problem.node(other).slots[static_cast<std::size_t>(slot)]) continue;
+    const Range wanted = evaluator_->value(other);
+    const auto& cells = problem.world().tables[static_cast<std::size_t>(own.table)].columns[static_cast<std::size_t>(own.column)].cells;
+    const Domain& domain = evaluator_->domain(slot);
+    for (std::int32_t i = 0; i < domain.count; ++i) {
+      const Range found = evaluator_->cell_range(cells[static_cast<std::size_t>(domain.data[i])]);
+      kept.add(domain.data[i], side == 0 ? compare_values(node.op, found, wanted) : compare_values(node.op, wanted, found));
+    }
+    return true;
+  }
+  return false;
+}
+
+/// The same for two rows of one table that have to differ, one of them decided.
+bool Propagator::narrow_by_difference(const CompiledNode& node, int slot, Kept& kept) const {
+  if (node.kind != NodeKind::AllDifferent || node.children.size() != 2) return false;
+  const CompiledProblem& problem = evaluator_->problem();
+  const CompiledNode& a = problem.node(node.children[0]);
+  const CompiledNode& b = problem.node(node.children[1]);
+  if (a.kind != NodeKind::SlotValue || b.kind != NodeKind::SlotValue || a.slot == b.slot) return false;
+  const auto table_of = [&](const CompiledNode& side) { return problem.slots()[static_cast<std::size_t>(side.slot)].table; };
+  const int other = a.slot == slot ? b.slot : a.slot;
+  if (table_of(a) < 0 || table_of(a) != table_of(b) || !evaluator_->assigned(other)) return false;
+  const SlotValue taken = evaluator_->domain(other).data[0];
+  const Domain& domain = evaluator_->domain(slot);
+  for (std::int32_t i = 0; i < domain.count; ++i) kept.add(domain.data[i], domain.data[i] == taken ? Truth::False : Truth::True);
+  return true;
 }
 
 Propagator::Narrowed Propagator::narrow(int constraint, int slot, bool& decided) {
   const Domain before = evaluator_->domain(slot);
-  SlotValue* kept = arena_.take(static_cast<std::size_t>(before.count));
-  std::int32_t count = 0;
-  decided = true;
+  Kept kept{.values = arena_.take(static_cast<std::size_t>(before.count))};
   const CompiledNode& node = evaluator_->problem().node(constraint);
-  const bool plain_equality = node.kind == NodeKind::Compare && node.op == CompareOp::Equal;
-  const CompiledNode* attribute = nullptr;
-  Range wanted;
-  if (plain_equality) {
-    for (int side = 0; side < 2 && attribute == nullptr; ++side) {
-      const CompiledNode& candidate = evaluator_->problem().node(node.children[static_cast<std::size_t>(side)]);
-      if (candidate.kind != NodeKind::Attribute || candidate.slot != slot) continue;
-      wanted = evaluator_->value(node.children[static_cast<std::size_t>(1 - side)]);
-      if (wanted.fixed()) attribute = &candidate;
-    }
-  }
-  if (attribute != nullptr && evaluator_->problem().completeness() == nullptr) {
-    // The commonest case by far (a row must lie in an already chosen parent): one pass over the column.
-    const auto& cells = evaluator_->problem()
-                            .world()
-                            .tables[static_cast<std::size_t>(attribute->table)]
-                            .columns[static_cast<std::size_t>(attribute->column)]
-                            .cells;
-    for (std::int32_t i = 0; i < before.count; ++i) {
-      if (cells[static_cast<std::size_t>(before.data[i])] == wanted.low) kept[count++] = before.data[i];
-    }
-  } else {
+  // The two commonest forms by far need no evaluation of the whole node for each candidate.
+  if (!narrow_by_attribute(node, slot, kept) && !narrow_by_difference(node, slot, kept)) {
     for (std::int32_t i = 0; i < before.count; ++i) {
       evaluator_->assign(slot, before.data[i]);
-      const Truth truth = evaluator_->truth(constraint);
-      if (truth == Truth::False) continue;
-      if (truth == Truth::Unknown) decided = false;
-      kept[count++] = before.data[i];
+      kept.add(before.data[i], evaluator_->truth(constraint));
     }
   }
+  decided = kept.decided;
+  const std::int32_t count = kept.count;
   if (count == before.count) {
     evaluator_->restore_domain(slot, before);
     return Narrowed::Unchanged;
   }
-  if (count > 0) evaluator_->set_domain(slot, {kept, static_cast<std::size_t>(count)});
+  if (count > 0) evaluator_->set_domain(slot, {kept.values, static_cast<std::size_t>(count)});
   return count == 0 ? Narrowed::Empty : Narrowed::Changed;
 }
 
-bool Propagator::propagate(std::vector<int>& constraints) {
-  std::vector<int> next;
-  bool changed = true;
-  while (changed) {
-    changed = false;
-    next.clear();
+bool Propagator::propagate(std::vector<int>& constraints, const SlotMask* changed) {
+  bool all = changed == nullptr;
+  SlotMask touched = all ? SlotMask() : *changed;
+  while (true) {
+    undecided_.clear();
     for (const int constraint : constraints) {
-      if (!simplify(constraint, next)) return false;
+      if (!all && (evaluator_->problem().node(constraint).slots & touched).none()) {
+        undecided_.push_back({.constraint = constraint, .as_before = true});
+      } else if (!simplify(constraint)) {
+        return false;
+      }
     }
     constraints.clear();
-    for (const int constraint : next) {
+    all = false;
+    touched.reset();
+    for (const auto& [constraint, as_before] : undecided_) {
       const SlotMask open = open_slots(evaluator_->problem().node(constraint));
-      if (open.count() != 1) {
+      const std::size_t first = open._Find_first();
+      const bool one_open = first < open.size() && open._Find_next(first) == open.size();
+      if (as_before || !one_open) {
         constraints.push_back(constraint);
         continue;
       }
       bool decided = false;
-      const Narrowed result = narrow(constraint, static_cast<int>(open._Find_first()), decided);
+      const Narrowed result = narrow(constraint, static_cast<int>(first), decided);
       if (result == Narrowed::Empty) return false;
-      changed = changed || result == Narrowed::Changed;
+      if (result == Narrowed::Changed) touched.set(first);
       if (!decided) constraints.push_back(constraint);
     }
+    if (touched.none()) return true;
   }
-  return true;
 }
 
 std::vector<SlotMask> components(const SlotMask& open, const std::vector<SlotMask>& joins) {

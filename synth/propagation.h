@@ -40,20 +40,61 @@ class Propagator {
 
   /// Drops constraints that hold, replaces decided conditionals and conjunctions by their parts, and narrows domains by constraints that
   /// have one undecided slot left, to a fixed point. False if a constraint cannot hold any more. Domains changed are left for the
-  /// caller to restore.
-  bool propagate(std::vector<int>& constraints);
+  /// caller to restore. `changed`: the slots whose domains differ from those under which all of `constraints` were last left undecided by
+  /// this function; constraints that touch none of them need no second look. Null: every constraint is new.
+  bool propagate(std::vector<int>& constraints, const SlotMask* changed);
 
   /// Undecided slots of `node`.
-  SlotMask open_slots(const CompiledNode& node) const;
-  SlotMask open_mask() const;
+  SlotMask open_slots(const CompiledNode& node) const { return node.slots & evaluator_->open(); }
+  const SlotMask& open_mask() const { return evaluator_->open(); }
 
  private:
-  bool simplify(int constraint, std::vector<int>& out);
+  bool simplify(int constraint);
   enum class Narrowed { Unchanged, Changed, Empty };
   Narrowed narrow(int constraint, int slot, bool& decided);
+  /// The candidates that a constraint leaves.
+  struct Kept {
+    SlotValue* values = nullptr;
+    std::int32_t count = 0;
+    bool decided = true;  ///< it holds for all that are left
+
+    void add(SlotValue value, Truth truth) {
+      if (truth == Truth::False) return;
+      if (truth == Truth::Unknown) decided = false;
+      values[count++] = value;
+    }
+  };
+  bool narrow_by_attribute(const CompiledNode& node, int slot, Kept& kept) const;
+  bool narrow_by_difference(const CompiledNode& node, int slot, Kept& kept) const;
 
   Evaluator* evaluator_;
   DomainArena arena_;
+  struct Undecided {
+    int constraint = -1;
+    bool as_before = false;  ///< nothing that it touches has changed
+  };
+  std::vector<Undecided> undecided_;  ///< of the pass of propagate() that is under way
+};
+
+/// The domains of all slots at moments that a depth-first search returns to. Marks are given back in the reverse order of taking.
+class DomainTrail {
+ public:
+  struct Mark {
+    std::size_t at = 0;
+    DomainArena::Mark arena;
+  };
+  DomainTrail(Evaluator& evaluator, DomainArena& arena) : evaluator_(&evaluator), arena_(&arena) {}
+
+  Mark save();
+  /// Back to what the domains were.
+  void restore(const Mark& mark);
+  /// Leaves the domains as they are; what was narrowed since stays in the arena.
+  void keep(const Mark& mark) { saved_.resize(mark.at); }
+
+ private:
+  Evaluator* evaluator_;
+  DomainArena* arena_;
+  std::vector<Domain> saved_;
 };
 
 /// Groups of open slots that some mask joins. Slots in no mask are each alone.

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kMaxFunctionals = 2;  ///< additive constraints carried as histogram keys
 constexpr int kObjective = kMaxFunctionals;
+constexpr std::size_t kSortedPairs = 1024;  ///< up to so many sums are sorted rather than hashed
 
 using Key = std::array<Cell, kMaxFunctionals>;
 
@@ -48,7 +49,7 @@ std::uint64_t saturating_multiply(std::uint64_t a, std::uint64_t b) {
 class Counter {
  public:
   Counter(const CompiledProblem& problem, const SolveOptions& options)
-      : problem_(problem), evaluator_(problem), propagator_(evaluator_), options_(options) {}
+      : problem_(problem), evaluator_(problem), propagator_(evaluator_), trail_(evaluator_, propagator_.arena()), options_(options) {}
 
   SolveResult run();
 
@@ -62,7 +63,7 @@ class Counter {
   };
 
   void pick_functionals(std::vector<int>& constraints);
-  Histogram solve(Part part, bool memoised);
+  Histogram solve(Part part, const SlotMask* changed, bool memoised);
   Histogram split(const Part& part, const Key& offset, Cell objective, bool memoised);
   Histogram merge_parts(const std::vector<Part>& joined, const Histogram& base, bool memoised);
   Histogram branch(const Part& part, bool memoised);
@@ -72,6 +73,7 @@ class Counter {
   SharedHistogram combine(const SharedHistogram& a, const SharedHistogram& b);
   std::optional<Tally> accept(const Histogram& a, const Histogram& b);
   void add(Tally& into, const Tally& from) const;
+  void gather(Histogram& entries) const;
   bool accepted(const Key& key) const;
   bool worse(Cell a, Cell b) const { return minimise_ ? a > b : a < b; }
   bool can_improve() const;
@@ -80,6 +82,7 @@ class Counter {
   const CompiledProblem& problem_;
   Evaluator evaluator_;
   Propagator propagator_;
+  DomainTrail trail_;
   const SolveOptions& options_;
   bool has_objective_ = false;
   bool minimise_ = true;
@@ -137,16 +140,16 @@ SolveResult Counter::run() {
     if (evaluator_.domain(static_cast<int>(i)).count == 0) return finish({});
   }
   part.open = propagator_.open_mask();
-  return finish(solve(std::move(part), false));
+  return finish(solve(std::move(part), nullptr, false));
 }
 
 /// Adds the terms whose slots are all decided to the offset and drops them. False where a term is undefined: then neither the
 /// comparison nor the objective holds.
 bool Counter::settle_terms(Part& part, Key& offset, Cell& objective) {
-  std::vector<AdditiveTerm> left;
-  for (const auto& term : part.terms) {
+  std::size_t left = 0;
+  for (const auto term : part.terms) {
     if (propagator_.open_slots(problem_.node(term.node)).any()) {
-      left.push_back(term);
+      part.terms[left++] = term;
       continue;
     }
     Cell amount = 0;
@@ -159,23 +162,22 @@ bool Counter::settle_terms(Part& part, Key& offset, Cell& objective) {
     }
     (term.functional == kObjective ? objective : offset[static_cast<std::size_t>(term.functional)]) += term.sign * amount;
   }
-  part.terms = std::move(left);
+  part.terms.resize(left);
   return true;
 }
 
-Histogram Counter::solve(Part part, bool memoised) {
+/// `changed` as in Propagator::propagate().
+Histogram Counter::solve(Part part, const SlotMask* changed, bool memoised) {
   if (++nodes_ > options_.max_nodes) {
     aborted_ = true;
     return {};
   }
-  std::vector<Domain> saved(evaluator_.slot_count());
-  for (std::size_t i = 0; i < saved.size(); ++i) saved[i] = evaluator_.domain(static_cast<int>(i));
-  const DomainArena::Mark mark = propagator_.arena().mark();
+  const DomainTrail::Mark mark = trail_.save();
 
   Histogram result;
   Key offset = part.offset;
   Cell objective = part.objective;
-  bool possible = propagator_.propagate(part.constraints) && settle_terms(part, offset, objective);
+  bool possible = propagator_.propagate(part.constraints, changed) && settle_terms(part, offset, objective);
   // The running bound of an additive constraint may only prune where the result is not shared with other surroundings.
   for (std::size_t i = 0; possible && !memoised && i < functionals_.size(); ++i) {
     possible = evaluator_.truth(functionals_[i].node) != Truth::False;
@@ -185,8 +187,7 @@ Histogram Counter::solve(Part part, bool memoised) {
     part.open &= propagator_.open_mask();
     result = split(part, offset, objective, memoised);
   }
-  for (std::size_t i = 0; i < saved.size(); ++i) evaluator_.restore_domain(static_cast<int>(i), saved[i]);
-  propagator_.arena().release(mark);
+  trail_.restore(mark);
   return result;
 }
 
@@ -253,18 +254,33 @@ Histogram Counter::merge_parts(const std::vector<Part>& joined, const Histogram&
 Histogram Counter::branch(const Part& part, bool memoised) {
   const int slot = choose_slot(evaluator_, part.open, part.constraints);
   const Domain domain = evaluator_.domain(slot);
-  std::unordered_map<Key, Tally, KeyHash> merged;
+  SlotMask changed;
+  changed.set(static_cast<std::size_t>(slot));
+  Histogram result;
   for (std::int32_t i = 0; i < domain.count && !aborted_; ++i) {
     evaluator_.assign(slot, domain.data[i]);
-    for (const auto& [key, tally] : solve(part, memoised)) {
-      const auto [it, fresh] = merged.try_emplace(key, tally);
-      if (!fresh) add(it->second, tally);
-    }
+    const Histogram found = solve(part, &changed, memoised);
+    result.insert(result.end(), found.begin(), found.end());
   }
   evaluator_.restore_domain(slot, domain);
-  Histogram result(merged.begin(), merged.end());
-  std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  gather(result);
   return result;
+}
+
+/// Sorts by key and adds up the tallies of equal keys, in the order in which they were found.
+void Counter::gather(Histogram& entries) const {
+  if (entries.size() < 2) return;
+  const auto by_key = [](const auto& a, const auto& b) { return a.first < b.first; };
+  if (!std::is_sorted(entries.begin(), entries.end(), by_key)) std::stable_sort(entries.begin(), entries.end(), by_key);
+  std::size_t last = 0;
+  for (std::size_t i = 1; i < entries.size(); ++i) {
+    if (entries[i].first == entries[last].first) {
+      add(entries[last].second, entries[i].second);
+    } else {
+      entries[++last] = entries[i];
+    }
+  }
+  entries.resize(last + 1);
 }
 
 /// A component's result depends on its domains, its constraints and terms, and the decided slots that those mention.
@@ -320,7 +336,9 @@ SharedHistogram Counter::combine(const SharedHistogram& a, const SharedHistogram
   const auto known = combined_.find({a.get(), b.get()});
   if (known != combined_.end()) return known->second.result;
   nodes_ += static_cast<std::int64_t>(a->size() * b->size()) / 64;
-  std::unordered_map<Key, Tally, KeyHash> merged;
+  const bool few = a->size() * b->size() <= kSortedPairs;
+  Histogram result;
+  std::unordered_map<Key, Tally, KeyHash> merged;  // Of many pairs most have equal keys, and a list of all would be long.
   for (const auto& [x_key, x] : *a) {
     if (nodes_ > options_.max_nodes) {
       aborted_ = true;
@@ -328,12 +346,17 @@ SharedHistogram Counter::combine(const SharedHistogram& a, const SharedHistogram
     }
     for (const auto& [y_key, y] : *b) {
       const Tally tally{.count = saturating_multiply(x.count, y.count), .approximate = x.approximate * y.approximate, .best = x.best + y.best};
-      const auto [it, fresh] = merged.try_emplace({x_key[0] + y_key[0], x_key[1] + y_key[1]}, tally);
+      const Key key = {x_key[0] + y_key[0], x_key[1] + y_key[1]};
+      if (few) {
+        result.emplace_back(key, tally);
+        continue;
+      }
+      const auto [it, fresh] = merged.try_emplace(key, tally);
       if (!fresh) add(it->second, tally);
     }
   }
-  Histogram result(merged.begin(), merged.end());
-  std::sort(result.begin(), result.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+  result.insert(result.end(), merged.begin(), merged.end());
+  gather(result);
   auto shared = std::make_shared<const Histogram>(std::move(result));
   if (a->size() > 1 && b->size() > 1 && !aborted_) combined_.emplace(std::pair{a.get(), b.get()}, Combined{a, b, shared});
   return shared;
@@ -376,17 +399,18 @@ SolveResult Counter::finish(const Histogram& histogram) const {
 class Finder {
  public:
   Finder(const CompiledProblem& problem, Rng& rng, const SearchOptions& options)
-      : problem_(problem), evaluator_(problem), propagator_(evaluator_), rng_(rng), options_(options) {}
+      : problem_(problem), evaluator_(problem), propagator_(evaluator_), trail_(evaluator_, propagator_.arena()), rng_(rng), options_(options) {}
 
   SearchResult run();
 
  private:
-  bool search(std::vector<int> constraints, const SlotMask& open);
+  bool search(std::vector<int> constraints, const SlotMask* changed, const SlotMask& open);
   bool objective_possible() const;
 
   const CompiledProblem& problem_;
   Evaluator evaluator_;
   Propagator propagator_;
+  DomainTrail trail_;
   Rng& rng_;
   const SearchOptions& options_;
   std::int64_t nodes_ = 0;
@@ -400,15 +424,13 @@ bool Finder::objective_possible() const {
 }
 
 /// Leaves the domains assigned on success, restored on failure.
-bool Finder::search(std::vector<int> constraints, const SlotMask& open) {
+bool Finder::search(std::vector<int> constraints, const SlotMask* changed, const SlotMask& open) {
   if (++nodes_ > options_.max_nodes) {
     aborted_ = true;
     return false;
   }
-  std::vector<Domain> saved(evaluator_.slot_count());
-  for (std::size_t i = 0; i < saved.size(); ++i) saved[i] = evaluator_.domain(static_cast<int>(i));
-  const DomainArena::Mark mark = propagator_.arena().mark();
-  bool good = propagator_.propagate(constraints) && objective_possible();
+  const DomainTrail::Mark mark = trail_.save();
+  bool good = propagator_.propagate(constraints, changed) && objective_possible();
   const SlotMask left = open & propagator_.open_mask();
   std::vector<SlotMask> joins;
   for (const int constraint : constraints) joins.push_back(problem_.node(constraint).slots);
@@ -423,13 +445,17 @@ bool Finder::search(std::vector<int> constraints, const SlotMask& open) {
     std::vector<SlotValue> order(domain.data, domain.data + domain.count);
     rng_.shuffle(order);
     if (options_.preference) {
-      std::stable_sort(order.begin(), order.end(),
-                       [&](SlotValue a, SlotValue b) { return options_.preference(slot, a) < options_.preference(slot, b); });
+      std::vector<std::pair<int, SlotValue>> ranked;
+      for (const SlotValue value : order) ranked.emplace_back(options_.preference(slot, value), value);
+      std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+      for (std::size_t i = 0; i < order.size(); ++i) order[i] = ranked[i].second;
     }
+    SlotMask chosen;
+    chosen.set(static_cast<std::size_t>(slot));
     bool found = false;
     for (const SlotValue value : order) {
       evaluator_.assign(slot, value);
-      found = search(inside, group);
+      found = search(inside, &chosen, group);
       if (found || aborted_) break;
     }
     if (!found) {
@@ -437,10 +463,7 @@ bool Finder::search(std::vector<int> constraints, const SlotMask& open) {
       break;
     }
   }
-  if (!good) {
-    for (std::size_t i = 0; i < saved.size(); ++i) evaluator_.restore_domain(static_cast<int>(i), saved[i]);
-    propagator_.arena().release(mark);
-  }
+  good ? trail_.keep(mark) : trail_.restore(mark);
   return good;
 }
 
@@ -454,7 +477,7 @@ SearchResult Finder::run() {
   for (std::size_t i = 0; i < evaluator_.slot_count(); ++i) {
     if (evaluator_.domain(static_cast<int>(i)).count == 0) return result;
   }
-  if (search(constraints, propagator_.open_mask())) {
+  if (search(constraints, nullptr, propagator_.open_mask())) {
     result.answer.emplace();
     for (std::size_t i = 0; i < evaluator_.slot_count(); ++i) {
       result.answer->push_back(evaluator_.domain(static_cast<int>(i)).data[0]);

@@ -177,13 +177,6 @@ void CompiledProblem::add_atoms(int root) {
   }
 }
 
-Cell CompiledProblem::slot_cell(int slot, SlotValue value) const {
-  const CompiledSlot& info = slots_[static_cast<std::size_t>(slot)];
-  if (info.table < 0) return info.values[static_cast<std::size_t>(value)];
-  const WorldTable& table = world_->tables[static_cast<std::size_t>(info.table)];
-  return table.columns[static_cast<std::size_t>(info.key_column)].cells[static_cast<std::size_t>(value)];
-}
-
 SlotValue CompiledProblem::find_text(int slot, std::string_view text) const {
   const CompiledSlot& info = slots_[static_cast<std::size_t>(slot)];
   if (info.table >= 0) return world_->find_row(info.table, text);

@@ -99,7 +99,12 @@ class CompiledProblem {
   const std::vector<LookupIndex>& indexes() const { return indexes_; }
 
   /// The cell that `value` of `slot` stands for: the row's key symbol, a text's symbol, a number or a date.
-  Cell slot_cell(int slot, SlotValue value) const;
+  Cell slot_cell(int slot, SlotValue value) const {
+    const CompiledSlot& info = slots_[static_cast<std::size_t>(slot)];
+    if (info.table < 0) return info.values[static_cast<std::size_t>(value)];
+    const WorldTable& table = world_->tables[static_cast<std::size_t>(info.table)];
+    return table.columns[static_cast<std::size_t>(info.key_column)].cells[static_cast<std::size_t>(value)];
+  }
   /// The slot's value with that text / number / date, or -1. `text` for entity and text slots.
   SlotValue find_text(int slot, std::string_view text) const;
   SlotValue find_cell(int slot, Cell cell) const;
@@ -137,6 +142,9 @@ struct Domain {
   std::uint64_t version = 0;  ///< equal versions hold equal candidates
 };
 
+/// What a comparison of two values comes to.
+Truth compare_values(CompareOp op, const Range& a, const Range& b);
+
 /// Evaluates nodes over the current domains. One per thread; cheap to make.
 class Evaluator {
  public:
@@ -146,18 +154,28 @@ class Evaluator {
   std::size_t slot_count() const { return domains_.size(); }
   const Domain& domain(int slot) const { return domains_[static_cast<std::size_t>(slot)]; }
   bool assigned(int slot) const { return domain(slot).count == 1; }
+  /// The slots that are not assigned.
+  const SlotMask& open() const { return open_; }
 
   /// All slots back to every value.
   void reset();
   /// `data` must stay valid while it is in use.
   void set_domain(int slot, std::span<const SlotValue> values);
-  void restore_domain(int slot, const Domain& domain) { domains_[static_cast<std::size_t>(slot)] = domain; }
+  void restore_domain(int slot, const Domain& domain) {
+    domains_[static_cast<std::size_t>(slot)] = domain;
+    open_[static_cast<std::size_t>(slot)] = domain.count != 1;
+  }
   void assign(int slot, SlotValue value);
   /// All slots at once, for judging.
   void assign_all(std::span<const SlotValue> values);
 
   Truth truth(int node) const;
   Range value(int node) const;
+  /// The range of an attribute's value in one row.
+  Range cell_range(Cell cell) const {
+    if (cell != kUnknownCell) return {cell, cell, 2};
+    return {kLowest, kHighest, static_cast<std::uint8_t>(problem_->completeness() != nullptr ? 1 : 0)};
+  }
 
  private:
   struct Cached {
@@ -174,6 +192,7 @@ class Evaluator {
 
   const CompiledProblem* problem_;
   std::vector<Domain> domains_;
+  SlotMask open_;
   std::vector<std::vector<SlotValue>> full_;   ///< [slot] every value
   std::vector<SlotValue> single_;              ///< [slot] storage of assigned values
   std::uint64_t next_version_ = 1;

@@ -43,6 +43,10 @@ Cell clamp_sum(Cell a, Cell b) { return std::clamp(a + b, kLowest, kHighest); }
 
 }  // namespace
 
+Truth compare_values(CompareOp op, const Range& a, const Range& b) {
+  return where_defined(compare_ranges(op, a, b), std::min(a.defined, b.defined));
+}
+
 Evaluator::Evaluator(const CompiledProblem& problem) : problem_(&problem) {
   const std::size_t count = problem.slots().size();
   domains_.resize(count);
@@ -63,6 +67,7 @@ void Evaluator::reset() {
 void Evaluator::set_domain(int slot, std::span<const SlotValue> values) {
   domains_[static_cast<std::size_t>(slot)] = {
       .data = values.data(), .count = static_cast<std::int32_t>(values.size()), .version = next_version_++};
+  open_[static_cast<std::size_t>(slot)] = values.size() != 1;
 }
 
 void Evaluator::assign(int slot, SlotValue value) {
@@ -80,9 +85,7 @@ Range Evaluator::attribute(const CompiledNode& node, int index) const {
   const auto& cells = problem_->world().tables[static_cast<std::size_t>(node.table)].columns[static_cast<std::size_t>(node.column)].cells;
   const bool partial = problem_->completeness() != nullptr;
   if (candidates.count == 1) {
-    const Cell cell = cells[static_cast<std::size_t>(candidates.data[0])];
-    if (cell == kUnknownCell) return {kLowest, kHighest, static_cast<std::uint8_t>(partial ? 1 : 0)};
-    return {cell, cell, 2};
+    return cell_range(cells[static_cast<std::size_t>(candidates.data[0])]);
   }
   Cached& cached = cache_[static_cast<std::size_t>(index)];
   if (cached.version == candidates.version) return cached.range;
@@ -203,9 +206,7 @@ Range Evaluator::value(int index) const {
 }
 
 Truth Evaluator::compare(const CompiledNode& node) const {
-  const Range a = value(node.children[0]);
-  const Range b = value(node.children[1]);
-  return where_defined(compare_ranges(node.op, a, b), std::min(a.defined, b.defined));
+  return compare_values(node.op, value(node.children[0]), value(node.children[1]));
 }
 
 /// Sound test that two slots of one table have no candidate in common.

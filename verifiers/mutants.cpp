@@ -8,8 +8,6 @@
 namespace gauntlet {
 namespace {
 
-Json answer_json(const CompiledProblem& problem, const std::vector<SlotValue>& answer) { return Json::parse(answer_to_text(problem, answer)); }
-
 /// Objects with their keys in reverse, at every depth.
 Json reversed(const Json& value) {
   if (value.is_array()) {
@@ -88,7 +86,7 @@ KillMatrix sweep_mutants(const CompiledProblem& problem, const std::vector<SlotV
 }
 
 std::vector<std::string> broken_texts(const CompiledProblem& problem, const std::vector<SlotValue>& answer) {
-  const Json good = answer_json(problem, answer);
+  const Json good = answer_to_json(problem, answer);
   const std::string text = dump_json(good);
   std::vector<std::string> out = {"",    "null", "[]", "{}", "\"" + problem.slots().front().id + "\"", text.substr(0, text.size() - 1), text + text,
                                   "Here is my plan: " + text};
@@ -132,7 +130,7 @@ std::vector<std::string> broken_texts(const CompiledProblem& problem, const std:
 }
 
 std::vector<std::string> equivalent_texts(const CompiledProblem& problem, const std::vector<SlotValue>& answer) {
-  const Json good = answer_json(problem, answer);
+  const Json good = answer_to_json(problem, answer);
   Json extra = good;
   add_extra_members(extra);
   std::vector<std::string> out = {dump_json(good), good.dump(2), dump_json(reversed(good)), "```json\n" + good.dump(1) + "\n```", dump_json(extra)};

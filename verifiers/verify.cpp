@@ -165,12 +165,14 @@ bool Verifier::passes_values(std::span<const SlotValue> values) {
 
 bool Verifier::passes(std::string_view answer_text) { return reader_.read(answer_text, values_, nullptr) && passes_values(values_); }
 
-std::string answer_to_text(const CompiledProblem& problem, std::span<const SlotValue> values) {
+Json answer_to_json(const CompiledProblem& problem, std::span<const SlotValue> values) {
   Json root;
   for (std::size_t i = 0; i < values.size(); ++i) {
     root[Json::json_pointer(problem.problem().slots[i].path)] = problem.value_to_json(static_cast<int>(i), values[i]);
   }
-  return dump_json(root);
+  return root;
 }
+
+std::string answer_to_text(const CompiledProblem& problem, std::span<const SlotValue> values) { return dump_json(answer_to_json(problem, values)); }
 
 }  // namespace gauntlet

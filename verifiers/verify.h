@@ -61,7 +61,8 @@ class Verifier {
   std::vector<SlotValue> values_;
 };
 
-/// The answer as JSON text in the form that the problem asks for.
+/// The answer in the form that the problem asks for, and as text.
+Json answer_to_json(const CompiledProblem& problem, std::span<const SlotValue> values);
 std::string answer_to_text(const CompiledProblem& problem, std::span<const SlotValue> values);
 
 }  // namespace gauntlet
