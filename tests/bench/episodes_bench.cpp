@@ -75,7 +75,7 @@ std::vector<Figure> bench_episodes(const Settings& settings) {
   Silent observer;
   const CancelFlag never{false};
   int run = 0;
-  Figure stored{.name = "episodes.stored", .title = "episodes of the oracle, judged and stored durably", .unit = "episodes/s", .target = 500};
+  Figure stored{.name = "episodes.stored", .title = "episodes of the oracle, judged and stored durably", .unit = "episodes/s", .target = 500, .threads = settings.threads};
   stored.note = fmt::format("{} threads, {} tasks x {}, synchronous=EXTRA", settings.threads, tasks.size(), repeats);
   stored.samples = repeat(settings.repeats, [&] {
     const RunPlan plan = make_plan(shelf, fixture, fmt::format("run-{}", run++), repeats, settings.threads);

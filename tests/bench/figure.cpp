@@ -1,7 +1,7 @@
 #include "tests/bench/figure.h"
 
 #include <fmt/format.h>
-#include <time.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -10,9 +10,12 @@ namespace gauntlet::bench {
 namespace {
 
 double cpu_seconds() {
-  timespec now{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+  const auto seconds_of = [](int who) {
+    rusage usage{};
+    ::getrusage(who, &usage);
+    return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+  };
+  return seconds_of(RUSAGE_SELF) + seconds_of(RUSAGE_CHILDREN);
 }
 
 double wall_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -22,9 +25,9 @@ double amount(Quantity quantity, double seconds, double items) {
   return quantity == Quantity::PerSecond ? items / seconds : seconds * 1e6 / items;
 }
 
-std::vector<double> amounts(const Figure& figure, double Sample::* seconds) {
+std::vector<double> amounts(const Figure& figure, Clock clock) {
   std::vector<double> values;
-  for (const auto& sample : figure.samples) values.push_back(amount(figure.quantity, sample.*seconds, sample.items));
+  for (const auto& sample : figure.samples) values.push_back(amount(figure.quantity, clock == Clock::Wall ? sample.wall_s : sample.cpu_s / figure.threads, sample.items));
   std::sort(values.begin(), values.end());
   return values;
 }
@@ -36,22 +39,17 @@ std::string number(double value) {
 
 }  // namespace
 
-double Figure::median() const {
-  const auto values = amounts(*this, &Sample::wall_s);
+double Figure::median(Clock clock) const {
+  const auto values = amounts(*this, clock);
   return values[values.size() / 2];
 }
 
-double Figure::best() const {
-  const auto values = amounts(*this, &Sample::wall_s);
+double Figure::best(Clock clock) const {
+  const auto values = amounts(*this, clock);
   return better == Better::Higher ? values.back() : values.front();
 }
 
-double Figure::median_cpu() const {
-  const auto values = amounts(*this, &Sample::cpu_s);
-  return values[values.size() / 2];
-}
-
-bool Figure::reached() const { return better == Better::Higher ? median() >= target : median() <= target; }
+bool Figure::reached(Clock clock) const { return better == Better::Higher ? median(clock) >= target : median(clock) <= target; }
 
 Sample measure(const std::function<double()>& work) {
   Sample sample;
@@ -70,7 +68,7 @@ std::vector<Sample> repeat(int repeats, const std::function<double()>& work) {
   return samples;
 }
 
-Json to_json(const Figure& figure) {
+Json to_json(const Figure& figure, Clock clock) {
   Json samples = Json::array();
   for (const auto& sample : figure.samples) samples.push_back({{"wall_s", sample.wall_s}, {"cpu_s", sample.cpu_s}, {"items", sample.items}});
   return {{"name", figure.name},
@@ -78,24 +76,25 @@ Json to_json(const Figure& figure) {
           {"unit", figure.unit},
           {"better", figure.better == Better::Higher ? "higher" : "lower"},
           {"target", figure.has_target() ? Json(figure.target) : Json(nullptr)},
-          {"measured", figure.median()},
-          {"best", figure.best()},
-          {"by_cpu_time", figure.quantity == Quantity::Value ? Json(nullptr) : Json(figure.median_cpu())},
-          {"reached", figure.has_target() ? Json(figure.reached()) : Json(nullptr)},
+          {"clock", clock == Clock::Wall ? "wall" : "cpu"},
+          {"measured", figure.median(clock)},
+          {"reached", figure.has_target() ? Json(figure.reached(clock)) : Json(nullptr)},
+          {"wall", {{"median", figure.median(Clock::Wall)}, {"best", figure.best(Clock::Wall)}}},
+          {"cpu", {{"median", figure.median(Clock::Cpu)}, {"best", figure.best(Clock::Cpu)}}},
+          {"threads", figure.threads},
           {"note", figure.note},
           {"samples", samples}};
 }
 
-std::string to_text(const Figure& figure) {
+std::string to_text(const Figure& figure, Clock clock) {
   const std::string target = figure.has_target() ? fmt::format("{} {}", figure.better == Better::Higher ? ">=" : "<=", number(figure.target)) : "-";
-  const std::string verdict = figure.has_target() ? (figure.reached() ? "reached" : "MISSED") : "";
-  std::string text = fmt::format("{:<22} {:>12} {:>10} {:<10} {:<8} {}\n", figure.name, target, number(figure.median()), figure.unit, verdict, figure.title);
+  const std::string verdict = figure.has_target() ? (figure.reached(clock) ? "reached" : "MISSED") : "";
+  std::string text = fmt::format("{:<22} {:>10} {:>10} {:<10} {:<8} {}\n", figure.name, target, number(figure.median(clock)), figure.unit, verdict, figure.title);
   if (figure.quantity != Quantity::Value) {
-    text += fmt::format("{:<22} best {}, by CPU time {}, {} repeats{}{}\n", "", number(figure.best()), number(figure.median_cpu()), figure.samples.size(), figure.note.empty() ? "" : "; ",
-                        figure.note);
-  } else if (!figure.note.empty()) {
-    text += fmt::format("{:<22} {}\n", "", figure.note);
+    text += fmt::format("{:<22} {} repeats: by wall time {} (best {}), by CPU time {} (best {})\n", "", figure.samples.size(), number(figure.median(Clock::Wall)),
+                        number(figure.best(Clock::Wall)), number(figure.median(Clock::Cpu)), number(figure.best(Clock::Cpu)));
   }
+  if (!figure.note.empty()) text += fmt::format("{:<22} {}\n", "", figure.note);
   return text;
 }
 

@@ -13,8 +13,7 @@ namespace gauntlet::bench {
 
 enum class Better { Higher, Lower };
 
-/// Clocks around `items` pieces of work. CPU time is of the whole process, so that on a busy machine (or with several threads) the cost of
-/// an item is still seen; child processes are not in it.
+/// Clocks around `items` pieces of work. CPU time is of the whole process and of the children that it has waited for.
 struct Sample {
   double wall_s = 0.0;
   double cpu_s = 0.0;
@@ -27,6 +26,10 @@ enum class Quantity {
   Value,         ///< items itself
 };
 
+/// What a figure is computed from. Wall time is what users see; on a machine that is busy with other work it says nothing, and CPU time
+/// divided by the number of threads says what it would be on an idle one (waiting for a disk apart).
+enum class Clock { Wall, Cpu };
+
 struct Figure {
   std::string name;            ///< "tools.calls"
   std::string title;
@@ -34,20 +37,20 @@ struct Figure {
   Quantity quantity = Quantity::PerSecond;
   Better better = Better::Higher;
   double target = 0.0;         ///< 0: measured for information
+  int threads = 1;             ///< that share the work
   std::vector<Sample> samples;
   std::string note;
 
-  double median() const;
-  double best() const;
-  /// The median over CPU time instead of wall time: what one core of an idle machine would give.
-  double median_cpu() const;
+  double median(Clock clock) const;
+  double best(Clock clock) const;
   bool has_target() const { return target > 0.0; }
-  bool reached() const;
+  bool reached(Clock clock) const;
 };
 
 struct Settings {
   int repeats = 5;
   int threads = 2;
+  Clock clock = Clock::Wall;
   bool quick = false;          ///< a smoke test: tiny amounts, numbers mean nothing
   std::uint64_t seed = 1;
   std::string folder = ".";    ///< where stores are made: a real file system, not memory
@@ -62,9 +65,10 @@ Sample measure(const std::function<double()>& work);
 /// One unmeasured call, then `repeats` measured ones.
 std::vector<Sample> repeat(int repeats, const std::function<double()>& work);
 
-Json to_json(const Figure& figure);
+/// `clock` is the one that is compared with the target; both are given.
+Json to_json(const Figure& figure, Clock clock);
 /// Two lines of text: the figure with its target, and the spread.
-std::string to_text(const Figure& figure);
+std::string to_text(const Figure& figure, Clock clock);
 
 std::vector<Figure> bench_synth(const Settings& settings);
 std::vector<Figure> bench_tools(const Settings& settings);

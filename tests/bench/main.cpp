@@ -2,7 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <iostream>
 
@@ -30,29 +31,83 @@ int recheck() {
   return 0;
 }
 
-int run(int argc, char** argv) {
+constexpr std::string_view kHelp =
+    "Usage: gauntlet_bench [NAME...] [OPTIONS]\n"
+    "Measures the figures that Gauntlet promises and prints each beside its target (docs/performance.md).\n\n"
+    "NAME            only benchmarks whose name holds one of these: memory, synth, tools, worlds, verify, episodes\n"
+    "--repeats N     measured repeats, whose median is compared with the target (5)\n"
+    "--threads N     threads of the parallel figures (2)\n"
+    "--seed N        seed of tasks and worlds (1)\n"
+    "--folder DIR    where stores are made: a file system whose durability counts (.)\n"
+    "--cpu-time      compare CPU time, divided by the threads: for machines that are busy with other work\n"
+    "--quick         a smoke test: tiny amounts, whose numbers mean nothing\n"
+    "--json          one JSON object a figure\n";
+
+struct Arguments {
   Settings settings;
-  settings.program = std::filesystem::read_symlink("/proc/self/exe").string();
-  std::vector<std::string> filters;
+  std::vector<std::string> names;
   bool json = false;
-  CLI::App app("Measures the figures that Gauntlet promises and prints each beside its target");
-  app.add_option("NAME", filters, "Only benchmarks whose name holds one of these: memory, synth, tools, worlds, verify, episodes");
-  app.add_option("--repeats", settings.repeats, "Measured repeats; the median is compared with the target")->capture_default_str()->check(CLI::Range(1, 1000));
-  app.add_option("--threads", settings.threads, "Threads of the parallel figures")->capture_default_str()->check(CLI::Range(1, 64));
-  app.add_option("--seed", settings.seed, "Seed of tasks and worlds")->capture_default_str();
-  app.add_option("--folder", settings.folder, "Where stores are made; a file system whose durability counts")->capture_default_str();
-  app.add_flag("--quick", settings.quick, "A smoke test: tiny amounts, whose numbers mean nothing");
-  app.add_flag("--json", json, "One JSON object a figure on stdout");
-  CLI11_PARSE(app, argc, argv);
-  if (settings.quick) settings.repeats = 1;
+  bool help = false;
+};
+
+int parse_number(std::string_view option, std::string_view text) {
+  int value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  require(error == std::errc() && end == text.data() + text.size() && value >= 1 && value <= 1'000'000, ErrorKind::Usage,
+          fmt::format("{}: found \"{}\"; accepted: 1 to 1000000", option, text));
+  return value;
+}
+
+Arguments parse_arguments(const std::vector<std::string>& given) {
+  Arguments out;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const std::string& option = given[i];
+    const auto value = [&]() -> const std::string& {
+      require(i + 1 < given.size(), ErrorKind::Usage, option + ": a value is missing");
+      return given[++i];
+    };
+    if (option == "--help") {
+      out.help = true;
+    } else if (option == "--json") {
+      out.json = true;
+    } else if (option == "--quick") {
+      out.settings.quick = true;
+    } else if (option == "--cpu-time") {
+      out.settings.clock = Clock::Cpu;
+    } else if (option == "--repeats") {
+      out.settings.repeats = parse_number(option, value());
+    } else if (option == "--threads") {
+      out.settings.threads = std::min(64, parse_number(option, value()));
+    } else if (option == "--seed") {
+      out.settings.seed = static_cast<std::uint64_t>(parse_number(option, value()));
+    } else if (option == "--folder") {
+      out.settings.folder = value();
+    } else {
+      require(!option.starts_with("-"), ErrorKind::Usage, fmt::format("unknown option {}; gauntlet_bench --help lists them", option));
+      out.names.push_back(option);
+    }
+  }
+  if (out.settings.quick) out.settings.repeats = 1;
+  return out;
+}
+
+int run(const std::vector<std::string>& given) {
+  Arguments arguments = parse_arguments(given);
+  if (arguments.help) {
+    std::cout << kHelp;
+    return 0;
+  }
+  arguments.settings.program = std::filesystem::read_symlink("/proc/self/exe").string();
   bool any = false;
   for (const auto& entry : kEntries) {
-    const std::string name = entry.name;
-    const bool wanted = filters.empty() || std::any_of(filters.begin(), filters.end(), [&](const auto& filter) { return name.find(filter) != std::string::npos; });
+    const std::string_view name = entry.name;
+    const bool wanted = arguments.names.empty() ||
+                        std::any_of(arguments.names.begin(), arguments.names.end(), [&](const auto& part) { return name.find(part) != std::string_view::npos; });
     if (!wanted) continue;
     any = true;
-    for (const auto& figure : entry.run(settings)) {
-      std::cout << (json ? dump_json(to_json(figure)) + "\n" : to_text(figure)) << std::flush;
+    const Clock clock = arguments.settings.clock;
+    for (const auto& figure : entry.run(arguments.settings)) {
+      std::cout << (arguments.json ? dump_json(to_json(figure, clock)) + "\n" : to_text(figure, clock)) << std::flush;
     }
   }
   require(any, ErrorKind::Usage, "no benchmark has that name; accepted: memory, synth, tools, worlds, verify, episodes");
@@ -64,8 +119,12 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    if (argc == 2 && std::string(argv[1]) == "recheck-tasks") return gauntlet::bench::recheck();
-    return gauntlet::bench::run(argc, argv);
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
+    if (arguments == std::vector<std::string>{"recheck-tasks"}) return gauntlet::bench::recheck();
+    return gauntlet::bench::run(arguments);
+  } catch (const gauntlet::Error& error) {
+    fmt::print(stderr, "gauntlet_bench: {}\n", error.what());
+    return error.kind() == gauntlet::ErrorKind::Usage ? 2 : 3;
   } catch (const std::exception& error) {
     fmt::print(stderr, "gauntlet_bench: {}\n", error.what());
     return 3;
