@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "synth/additive.h"
+#include "synth/clique.h"
 #include "synth/propagation.h"
 
 namespace gauntlet {
@@ -200,6 +201,7 @@ Histogram Counter::split(const Part& part, const Key& offset, Cell objective, bo
   auto groups = components(part.open, joins);
   std::sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a._Find_first() < b._Find_first(); });
   std::vector<Part> joined;  // groups that some constraint or term touches; the others only multiply
+  bool one_piece = true;
   Tally scale{1, 1.0, 0};
   for (const auto& group : groups) {
     Part sub{.constraints = {}, .terms = {}, .open = group, .offset = {}, .objective = 0};
@@ -209,17 +211,24 @@ Histogram Counter::split(const Part& part, const Key& offset, Cell objective, bo
     for (const auto& term : part.terms) {
       if ((problem_.node(term.node).slots & group).any()) sub.terms.push_back(term);
     }
-    if (!sub.constraints.empty() || !sub.terms.empty()) {
+    const auto clique = sub.terms.empty() ? candidates_of_clique(evaluator_, group, sub.constraints) : std::nullopt;
+    if (!clique && (!sub.constraints.empty() || !sub.terms.empty())) {
       joined.push_back(std::move(sub));
       continue;
     }
-    const auto size = static_cast<std::uint64_t>(evaluator_.domain(static_cast<int>(group._Find_first())).count);
-    scale.count = saturating_multiply(scale.count, size);
-    scale.approximate *= static_cast<double>(size);
+    one_piece = one_piece && !clique;
+    // A single slot is free, or each slot of a clique has one candidate fewer than the one before.
+    const std::int32_t candidates = clique ? *clique : evaluator_.domain(static_cast<int>(group._Find_first())).count;
+    for (std::int32_t taken = 0; taken < static_cast<std::int32_t>(group.count()); ++taken) {
+      const auto size = static_cast<std::uint64_t>(std::max(0, candidates - taken));
+      scale.count = saturating_multiply(scale.count, size);
+      scale.approximate *= static_cast<double>(size);
+    }
   }
+  if (scale.count == 0) return {};
 
   Histogram result;
-  if (!memoised && joined.size() == 1) {
+  if (!memoised && one_piece && joined.size() == 1) {
     joined[0].offset = offset;
     joined[0].objective = objective;
     result = branch(joined[0], false);  // Still one piece: the top stays the top.
