@@ -136,6 +136,7 @@ void PageFile::show(std::shared_ptr<const PageImage> image) {
 }
 
 std::shared_ptr<const PageImage> PageFile::copy(std::uint32_t stamp) const {
+  require(stamp % 2 == 0, ErrorKind::Internal, "the stamp of an image is odd");
   auto image = std::make_shared<std::string>(bytes());
   require(image->size() >= kHeaderBytes, ErrorKind::Internal, "a world's database has no header");
   put_big_endian(*image, kChangeCounter, stamp);

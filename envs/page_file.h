@@ -22,7 +22,8 @@ class PageFile {
   /// Exchanges the contents. The connection must be outside any transaction.
   void show(std::shared_ptr<const PageImage> image);
 
-  /// The contents as committed, with `stamp` as their change counter. Two images may only have one stamp if they are equal.
+  /// The contents as committed, with `stamp` as their change counter. Two images may only have one stamp if they are equal. It has to be
+  /// even: SQLite adds one when it commits to what an image shows, and must not take the result for another image.
   std::shared_ptr<const PageImage> copy(std::uint32_t stamp) const;
 
   const std::string& bytes() const { return image_ ? *image_ : own_; }

@@ -37,9 +37,9 @@ struct Numbers {
 
 TEST_CASE("a compiled statement reads each image that is shown, without being compiled again") {
   Numbers numbers;
-  const auto empty = numbers.database.file->copy(1);
-  const auto three = numbers.image_with(3, 2, empty);
-  const auto five = numbers.image_with(5, 3, empty);
+  const auto empty = numbers.database.file->copy(2);
+  const auto three = numbers.image_with(3, 4, empty);
+  const auto five = numbers.image_with(5, 6, empty);
   for (int round = 0; round < 3; ++round) {
     numbers.database.file->show(three);
     CHECK(numbers.total() == 3);
@@ -53,7 +53,7 @@ TEST_CASE("a compiled statement reads each image that is shown, without being co
 
 TEST_CASE("another connection with the same schema can show an image") {
   Numbers first;
-  const auto seven = first.image_with(7, 2, first.database.file->copy(1));
+  const auto seven = first.image_with(7, 4, first.database.file->copy(2));
   Numbers second;
   second.database.file->show(seven);
   CHECK(second.total() == 7);
@@ -62,7 +62,7 @@ TEST_CASE("another connection with the same schema can show an image") {
 
 TEST_CASE("writes leave a shown image as it is") {
   Numbers numbers;
-  const auto three = numbers.image_with(3, 2, numbers.database.file->copy(1));
+  const auto three = numbers.image_with(3, 4, numbers.database.file->copy(2));
   const PageImage before = *three;
   numbers.database.file->show(three);
   execute(numbers.database.db.get(), "INSERT INTO number VALUES (4)");
@@ -74,7 +74,7 @@ TEST_CASE("writes leave a shown image as it is") {
 
 TEST_CASE("an image is a sound database") {
   Numbers numbers;
-  numbers.database.file->show(numbers.image_with(3, 9, numbers.database.file->copy(1)));
+  numbers.database.file->show(numbers.image_with(3, 10, numbers.database.file->copy(2)));
   sqlite3_stmt* raw = nullptr;
   REQUIRE(sqlite3_prepare_v2(numbers.database.db.get(), "PRAGMA integrity_check", -1, &raw, nullptr) == SQLITE_OK);
   const SqliteStatement check(raw);

@@ -20,8 +20,7 @@ class WorldImages {
   /// Kept as long as somebody else holds the world.
   void put(const std::shared_ptr<const World>& world, std::shared_ptr<const PageImage> image);
 
-  /// A number that no image of this environment has. Always even: SQLite adds one when it commits to what an image shows, and that
-  /// must not be the stamp of another image.
+  /// A number that no image of this environment has, as PageFile::copy() needs it.
   std::uint32_t next_stamp() { return next_stamp_.fetch_add(2); }
 
  private:
