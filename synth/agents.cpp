@@ -90,28 +90,37 @@ class BlindAgent : public ChatModel {
     std::vector<PlannedCall> calls;
     if (++round_ > 3) return calls;
     const World& world = seen_.world();
+    std::set<int> slot_tables;
     for (const auto& slot : problem_.slots) {
       if (slot.domain != SlotDomain::Entity) continue;
-      const Reveal* reveal = planner_.lister(world.find_table(slot.entity));
-      if (reveal == nullptr) continue;
-      PlannedCall call{.tool = reveal->tool};
-      if (reveal->given.empty()) {
-        if (!seen_.called(call) && std::find(calls.begin(), calls.end(), call) == calls.end()) calls.push_back(std::move(call));
-        continue;
-      }
-      const WorldColumn& column = world.tables[static_cast<std::size_t>(reveal->table)].columns[static_cast<std::size_t>(reveal->given[0].second)];
-      const int parent = world.find_table(column.references);
-      if (reveal->given.size() != 1 || parent < 0) continue;
-      const WorldTable& parents = world.tables[static_cast<std::size_t>(parent)];
-      for (std::size_t row = 0; row < parents.rows; ++row) {
-        if (!greedy_ && !rng_.chance(500'000)) continue;
-        PlannedCall listing{.tool = reveal->tool};
-        listing.arguments[reveal->given[0].first] = world.symbols.text(static_cast<std::int32_t>(parents.columns[static_cast<std::size_t>(parents.key_column)].cells[row]));
-        if (!seen_.called(listing) && std::find(calls.begin(), calls.end(), listing) == calls.end()) calls.push_back(std::move(listing));
-      }
+      slot_tables.insert(world.find_table(slot.entity));
+      add_listings(world.find_table(slot.entity), calls);
+    }
+    for (const int table : planner_.with_parents(slot_tables)) {
+      if (!slot_tables.contains(table)) add_listings(table, calls);
     }
     if (calls.size() > 64) calls.resize(64);
     return calls;
+  }
+
+  void add_listings(int table, std::vector<PlannedCall>& calls) {
+    const World& world = seen_.world();
+    const auto add = [&](PlannedCall call) {
+      if (!seen_.called(call) && std::find(calls.begin(), calls.end(), call) == calls.end()) calls.push_back(std::move(call));
+    };
+    const Reveal* reveal = planner_.lister(table);
+    if (reveal == nullptr) return;
+    if (reveal->given.empty()) return add({.tool = reveal->tool});
+    const WorldColumn& column = world.tables[static_cast<std::size_t>(reveal->table)].columns[static_cast<std::size_t>(reveal->given[0].second)];
+    const int parent = world.find_table(column.references);
+    if (reveal->given.size() != 1 || parent < 0) return;
+    const WorldTable& parents = world.tables[static_cast<std::size_t>(parent)];
+    for (std::size_t row = 0; row < parents.rows; ++row) {
+      if (!greedy_ && !rng_.chance(500'000)) continue;
+      PlannedCall listing{.tool = reveal->tool};
+      listing.arguments[reveal->given[0].first] = world.symbols.text(static_cast<std::int32_t>(parents.columns[static_cast<std::size_t>(parents.key_column)].cells[row]));
+      add(std::move(listing));
+    }
   }
 
   std::string fill() {

@@ -128,6 +128,9 @@ std::vector<PlannedCall> OracleAgent::listing_calls(std::string& thinking) {
   for (const auto& slot : problem_.slots) {
     if (slot.domain == SlotDomain::Entity) ++slots_of_table[seen_.world().find_table(slot.entity)];
   }
+  std::set<int> tables;
+  for (const auto& [table, count] : slots_of_table) tables.insert(table);
+  for (const int table : planner_.with_parents(tables)) slots_of_table.try_emplace(table, 1);
   std::map<std::pair<int, int>, std::vector<PlannedCall>> by_parent;  // (table, row) of the parent
   for (const auto& [table, count] : slots_of_table) {
     const Reveal* reveal = planner_.lister(table);
@@ -181,6 +184,7 @@ std::vector<PlannedCall> OracleAgent::exhaustive_calls(std::string& thinking) {
   for (const auto& slot : problem_.slots) {
     if (slot.domain == SlotDomain::Entity) tables.insert(seen_.world().find_table(slot.entity));
   }
+  tables = planner_.with_parents(tables);
   for (const int table : tables) {
     const Reveal* reveal = planner_.lister(table);
     if (reveal == nullptr) continue;

@@ -51,6 +51,24 @@ const Reveal* Planner::lister(int table) const {
   return best;
 }
 
+std::set<int> Planner::with_parents(std::set<int> tables) const {
+  std::vector<int> open(tables.begin(), tables.end());
+  while (!open.empty()) {
+    const int table = open.back();
+    open.pop_back();
+    const Reveal* reveal = lister(table);
+    if (reveal == nullptr) continue;
+    for (const auto& [argument, column] : reveal->given) {
+      const std::string& parent_name = spec_->entities[static_cast<std::size_t>(table)].columns[static_cast<std::size_t>(column)].references;
+      const EntitySpec* parent = parent_name.empty() ? nullptr : spec_->find_entity(parent_name);
+      if (parent == nullptr) continue;
+      const int number = static_cast<int>(parent - spec_->entities.data());
+      if (tables.insert(number).second) open.push_back(number);
+    }
+  }
+  return tables;
+}
+
 std::optional<PlannedCall> Planner::list(int table, const std::vector<std::pair<int, Json>>& given) const {
   const Reveal* reveal = lister(table);
   if (reveal == nullptr) return std::nullopt;

@@ -47,6 +47,8 @@ class Planner {
 
   /// A tool that lists rows of the table for given cells of these columns; the one with the fewest arguments.
   const Reveal* lister(int table) const;
+  /// These tables, and those whose rows their listers take as arguments (a library's branches, where only books are asked for).
+  std::set<int> with_parents(std::set<int> tables) const;
   /// The call that tells `columns` of the row with this key, or nothing.
   std::optional<PlannedCall> tell(int table, const std::string& key, const std::vector<int>& columns) const;
   /// The call that settles a look-up in a relation, its cells as JSON; nothing if no tool is given by some of these columns.
