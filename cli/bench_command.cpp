@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "agent/progress.h"
 #include "agent/runner.h"
@@ -72,6 +74,40 @@ std::vector<Store::Slot> list_work(const BenchOptions& options, const Store& sto
   return work;
 }
 
+/// Passes everything on, and counts why episodes could not be played.
+class FaultCounter : public RunObserver {
+ public:
+  explicit FaultCounter(RunObserver& inner) : inner_(inner) {}
+
+  void on_start(std::int64_t requested, std::int64_t already_done) override { inner_.on_start(requested, already_done); }
+  void on_stored(const Episode& episode) override {
+    if (!episode.fault_message.empty()) ++faults_[fmt::format("{}: {}", episode.fault_class, episode.fault_message)];
+    inner_.on_stored(episode);
+  }
+  void on_message(const std::string& message) override { inner_.on_message(message); }
+  void on_finish(const RunSummary& summary) override { inner_.on_finish(summary); }
+
+  /// The most frequent first.
+  std::vector<std::pair<std::int64_t, std::string>> faults() const {
+    std::vector<std::pair<std::int64_t, std::string>> out;
+    for (const auto& [message, n] : faults_) out.emplace_back(n, message);
+    std::sort(out.rbegin(), out.rend());
+    return out;
+  }
+
+ private:
+  RunObserver& inner_;
+  std::map<std::string, std::int64_t> faults_;
+};
+
+constexpr std::size_t kShownFaults = 3;
+
+void tell_faults(const FaultCounter& counter) {
+  const auto faults = counter.faults();
+  for (std::size_t i = 0; i < std::min(faults.size(), kShownFaults); ++i) write_note(fmt::format("  {:>5} x {}", faults[i].first, printable(faults[i].second)));
+  if (faults.size() > kShownFaults) write_note(fmt::format("  and {} more kinds", faults.size() - kShownFaults));
+}
+
 }  // namespace
 
 std::string run_bench(const BenchOptions& options, Context& context) {
@@ -80,7 +116,7 @@ std::string run_bench(const BenchOptions& options, Context& context) {
   const ThinkingPolicy policy = parse_thinking_policy(options.thinking_policy);
   Store store(options.store, StoreMode::ReadWrite);
   TaskShelf shelf(options.store);
-  const ModelChoice model = choose_model(options.model, shelf);
+  const ModelChoice model = choose_model(options.model, shelf, context.cancel);
   const Json config = configuration(options, model);
   const std::string hash = sha256_hex(canonical_json(config));
 
@@ -115,8 +151,10 @@ std::string run_bench(const BenchOptions& options, Context& context) {
     return prepared;
   };
 
-  ConsoleProgress progress(stderr, err_is_terminal());
+  ConsoleProgress console(stderr, err_is_terminal());
+  FaultCounter progress(console);
   const RunSummary summary = run_all(plan, store, progress, context.cancel);
+  tell_faults(progress);
   if (options.json) {
     write_json_line(Json{{"run", plan.record.run_id},
                    {"requested", summary.requested},
@@ -127,54 +165,60 @@ std::string run_bench(const BenchOptions& options, Context& context) {
                    {"cancelled", summary.cancelled},
                    {"stopped_by", summary.stopped_by}});
   } else {
-    write_note(fmt::format("run {}: gauntlet report --db {} --run {}", plan.record.run_id, options.store, plan.record.run_id));
+    write_note(fmt::format("run {0}: gauntlet report --db {1} --run {0}, gauntlet show --db {1} {0}", plan.record.run_id, options.store));
   }
   if (!summary.stopped_by.empty() || summary.faults > 0) context.exit_code = 3;
   return plan.record.run_id;
 }
 
 void add_bench_command(CLI::App& app, Context& context) {
-  CLI::App* command = app.add_subcommand("bench", "Run an agent through stored tasks, judge every episode, store it; the same command resumes");
+  CLI::App* command = app.add_subcommand("bench", "Run an agent through stored tasks, judge and store every episode; resumable");
+  command->group("Make tasks and run agents");
   auto options = std::make_shared<BenchOptions>();
   BenchOptions& o = *options;
-  command->add_option("--db", o.store, "The store with the tasks; episodes go there too")->capture_default_str();
-  command->add_option("--model", o.model.model, "oracle, noop, constant, echo, random, greedy, replay:RUN, or the URL of an OpenAI-compatible endpoint")->capture_default_str();
-  command->add_option("--model-name", o.model.model_name, "Model at the endpoint; default: the first that it lists");
-  command->add_option("--api-key-env", o.model.api_key_env, "Environment variable that holds the endpoint's key; default: no key is sent");
-  command->add_flag("--stream,!--no-stream", o.model.stream, "Ask the endpoint for a stream (default) or for whole replies");
-  command->add_option("--max-attempts", o.model.max_attempts, "Tries of one request to an endpoint")->capture_default_str();
-  command->add_option("--run", o.run, "Name of the run; default: from the configuration, so that the same command resumes");
-  command->add_option("--repeats", o.repeats, "Episodes a task (k of pass@k)")->capture_default_str();
-  command->add_option("--in-flight", o.in_flight, "Episodes at once")->capture_default_str();
-  command->add_option("--seed", o.seed, "Seed of everything that is drawn")->capture_default_str();
-  command->add_option("--mode", o.mode, "thinking or chat")->capture_default_str();
-  command->add_option("--thinking-policy", o.thinking_policy, "Which earlier thinking the model sees again: since_last_user, all, last, none")->capture_default_str();
-  command->add_option("--system-prompt", o.system_prompt, "A file, or \"none\"; default: a short built-in one");
-  command->add_option("--temperature", o.sampling.temperature, "0 to 2")->capture_default_str();
-  command->add_option("--top-p", o.sampling.top_p, "Above 0, to 1")->capture_default_str();
-  command->add_option("--max-tokens", o.sampling.max_tokens, "Tokens of one reply")->capture_default_str();
-  command->add_option("--max-steps", o.limits.max_steps, "Replies of one episode")->capture_default_str();
-  command->add_option("--max-tool-calls", o.limits.max_tool_calls, "Tool calls of one episode")->capture_default_str();
-  command->add_option("--max-completion-tokens", o.limits.max_completion_tokens, "Tokens of all replies of one episode")->capture_default_str();
-  command->add_option_function<double>("--timeout-seconds", [options](double seconds) { options->limits.max_wall_ms = static_cast<std::int64_t>(seconds * 1000); }, "Time of one episode (default 600)");
-  command->add_option("--max-cost", o.limits.max_cost, "Cost of one episode by the prices given; 0: no limit")->capture_default_str();
-  command->add_option("--prompt-price", o.prompt_price, "Price of a million prompt tokens")->capture_default_str();
-  command->add_option("--completion-price", o.completion_price, "Price of a million completion tokens")->capture_default_str();
-  command->add_option("--environment", o.environment, "Only tasks of this environment");
-  command->add_option("--level", o.level, "Only tasks of this level");
-  command->add_option("--limit", o.limit, "Only so many tasks");
-  command->add_option("--task", o.tasks, "Only these tasks");
-  command->add_option("--retries-on-fault", o.retries_on_fault, "Further tries of an episode that ended in an infrastructure fault")->capture_default_str();
-  command->add_option("--abort-after-faults", o.abort_after_faults, "So many faulty episodes in a row end the run")->capture_default_str();
-  command->add_option("--store-retry-seconds", o.store_retry_seconds, "How long a full disk or a locked store is waited for")->capture_default_str();
+  command->add_option("--db", o.store, "The store with the tasks; episodes go there too")->type_name("FILE")->capture_default_str();
+  command->add_option("--model", o.model.model, "oracle, noop, constant, echo, random, greedy, replay:RUN, or the URL of an OpenAI-compatible endpoint")->type_name("MODEL")->capture_default_str();
+  command->add_option("--model-name", o.model.model_name, "Model at the endpoint; default: the first that it lists")->type_name("NAME");
+  command->add_option("--api-key-env", o.model.api_key_env, "Environment variable that holds the endpoint's key; default: no key is sent")->type_name("VARIABLE");
+  command->add_flag("--stream,!--no-stream", o.model.stream, "Ask the endpoint for a stream (the default), or for whole replies");
+  command->add_option("--max-attempts", o.model.max_attempts, "Tries of one request to an endpoint, with growing pauses")->type_name("N")->capture_default_str();
+  command->add_option("--run", o.run, "Name of the run; default: made from the configuration, so that the same command resumes")->type_name("NAME");
+  command->add_option("--repeats", o.repeats, "Episodes of each task (the largest k of pass@k)")->type_name("N")->capture_default_str();
+  command->add_option("--in-flight", o.in_flight, "Episodes at once")->type_name("N")->capture_default_str();
+  command->add_option("--seed", o.seed, "Seed of everything that is drawn")->type_name("SEED")->capture_default_str();
+  command->add_option("--environment", o.environment, "Only tasks of this environment")->type_name("NAME");
+  command->add_option("--level", o.level, "Only tasks of this difficulty level")->type_name("N");
+  command->add_option("--limit", o.limit, "Only the first so many tasks")->type_name("N");
+  command->add_option("--task", o.tasks, "Only these tasks")->type_name("ID");
+  command->add_option("--mode", o.mode, "thinking or chat")->type_name("MODE")->capture_default_str();
+  command->add_option("--thinking-policy", o.thinking_policy, "Which earlier thinking the model sees again: since_last_user, all, last, none")->type_name("POLICY")->capture_default_str();
+  command->add_option("--system-prompt", o.system_prompt, "A file with the system prompt, or \"none\"; default: a short built-in one")->type_name("FILE");
+  command->add_option("--temperature", o.sampling.temperature, "Sampling temperature, 0 to 2")->type_name("X")->capture_default_str();
+  command->add_option("--top-p", o.sampling.top_p, "Nucleus sampling, above 0, to 1")->type_name("X")->capture_default_str();
+  command->add_option("--max-tokens", o.sampling.max_tokens, "Tokens of one reply")->type_name("N")->capture_default_str();
+  command->add_option("--max-steps", o.limits.max_steps, "Replies of one episode")->type_name("N")->capture_default_str();
+  command->add_option("--max-tool-calls", o.limits.max_tool_calls, "Tool calls of one episode")->type_name("N")->capture_default_str();
+  command->add_option("--max-completion-tokens", o.limits.max_completion_tokens, "Tokens of all replies of one episode")->type_name("N")->capture_default_str();
+  command->add_option_function<double>("--timeout-seconds", [options](double seconds) { options->limits.max_wall_ms = static_cast<std::int64_t>(seconds * 1000); }, "Seconds that one episode may take")
+      ->type_name("SECONDS")
+      ->default_str(fmt::format("{}", o.limits.max_wall_ms / 1000));
+  command->add_option("--max-cost", o.limits.max_cost, "Cost of one episode by the prices given; 0: no limit")->type_name("X")->capture_default_str();
+  command->add_option("--prompt-price", o.prompt_price, "Price of a million prompt tokens, in any currency")->type_name("X")->capture_default_str();
+  command->add_option("--completion-price", o.completion_price, "Price of a million completion tokens")->type_name("X")->capture_default_str();
+  command->add_option("--retries-on-fault", o.retries_on_fault, "Further tries of an episode that ended in an infrastructure fault")->type_name("N")->capture_default_str();
+  command->add_option("--abort-after-faults", o.abort_after_faults, "So many faulty episodes in a row end the run")->type_name("N")->capture_default_str();
+  command->add_option("--store-retry-seconds", o.store_retry_seconds, "Seconds that a full disk or a locked store is waited for")->type_name("SECONDS")->capture_default_str();
   command->add_flag("--json", o.json, "The accounts of the run as one JSON object on stdout");
-  command->footer(
-      "An episode counts as done once it is stored durably. Episodes that end in infrastructure faults (endpoint gone, time-outs) are\n"
-      "stored unscored and tried again by the same command; they are never scored as failures. Ctrl-C stops cleanly.\n\n"
-      "Exit status: 0 all done, 2 wrong usage, 3 some could not be done or the run was stopped.\n\n"
-      "Examples:\n"
-      "  gauntlet bench --db t.db --model oracle --repeats 4\n"
-      "  gauntlet bench --db t.db --model http://127.0.0.1:8000/v1 --model-name my-model --in-flight 32 --api-key-env MY_KEY");
+  context.manuals[command] = {
+      .description = "An episode counts as done once it is stored durably. Episodes that end in infrastructure faults (endpoint gone, time-outs, replies that are no replies) are "
+                     "stored unscored and tried again by the same command; they are never scored as failures. Ctrl-C stops cleanly, and the same command plays what is missing. "
+                     "More --repeats or more tasks make a run grow.\n\n"
+                     "Built-in agents need no language model. oracle solves through the tools alone; noop says that it is done; constant hands in an empty answer; echo hands in "
+                     "the task's own text; random looks around at random; greedy takes the first or the cheapest of everything. replay:RUN plays the messages of another run again.",
+      .examples = {{"The oracle, four episodes of each task", "gauntlet bench --db t.db --model oracle --repeats 4"},
+                   {"A model behind an endpoint, 32 episodes at once", "gauntlet bench --db t.db --model http://127.0.0.1:8000/v1 --model-name my-model --in-flight 32 --api-key-env MY_KEY"}},
+      .exit_status = {{0, "all episodes are done, whether they passed or not"}, {2, "wrong usage"}, {3, "some could not be done, or the run was stopped"}},
+      .see_also = {"docs/store.md"}};
   command->callback([options, &context] { run_bench(*options, context); });
 }
 

@@ -2,16 +2,23 @@
 
 #include "cli/context.h"
 #include "cli/output.h"
+#include "core/error.h"
 #include "envs/env_spec.h"
+#include "synth/agents.h"
 
 namespace gauntlet {
 namespace {
 
 struct Completions {
   std::string path;                       ///< "gauntlet export rl"
-  std::vector<std::string> words;         ///< subcommands and options
+  std::vector<std::string> words;         ///< subcommands, options and built-in names
   std::vector<std::string> descriptions;  ///< one for each word
-  bool takes_domain = false;
+};
+
+struct Values {
+  std::string option;              ///< "gauntlet bench --mode"
+  std::vector<std::string> words;  ///< empty: any value, so nothing is offered
+  bool files = false;
 };
 
 std::string one_line(std::string text) {
@@ -19,100 +26,162 @@ std::string one_line(std::string text) {
   return text;
 }
 
-void collect(const CLI::App& app, const std::string& path, std::vector<Completions>& out) {
-  Completions entry{.path = path};
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (sub->get_group().empty()) continue;  // hidden
-    entry.words.push_back(sub->get_name());
-    entry.descriptions.push_back(one_line(sub->get_description()));
+std::vector<std::string> model_words() {
+  std::vector<std::string> words = agent_names();
+  words.push_back("replay:");
+  return words;
+}
+
+/// What may follow an option, where that is a closed list.
+std::vector<std::string> known_values(const std::string& option) {
+  static const std::pair<std::string_view, std::vector<std::string>> kKnown[] = {
+      {"gauntlet bench --mode", {"thinking", "chat"}},
+      {"gauntlet bench --thinking-policy", {"since_last_user", "all", "last", "none"}},
+      {"gauntlet bench --model", model_words()},
+      {"gauntlet bench --environment", builtin_domains()},
+      {"gauntlet export rl --environment", builtin_domains()},
+      {"gauntlet export sft --environment", builtin_domains()},
+      {"gauntlet env dump --domain", builtin_domains()},
+      {"gauntlet export rl --format", {"superset", "nemo_gym"}},
+      {"gauntlet export sft --format", {"messages", "sharegpt"}},
+      {"gauntlet help --format", {"text", "man", "markdown"}},
+  };
+  for (const auto& [name, words] : kKnown) {
+    if (name == option) return words;
   }
-  for (const CLI::Option* option : app.get_options()) {
-    for (const auto& name : option->get_lnames()) {
-      entry.words.push_back("--" + name);
-      entry.descriptions.push_back(one_line(option->get_description()));
+  return {};
+}
+
+void collect(const CLI::App& root, std::vector<Completions>& out, std::vector<Values>& values) {
+  for (const CLI::App* command : list_commands(root)) {
+    Completions entry{.path = command_path(*command), .words = {}, .descriptions = {}};
+    const auto add = [&](const std::string& word, const std::string& description) {
+      entry.words.push_back(word);
+      entry.descriptions.push_back(one_line(description));
+    };
+    for (const CLI::App* sub : command->get_subcommands([](const CLI::App*) { return true; })) {
+      if (!sub->get_group().empty()) add(sub->get_name(), sub->get_description());
     }
-    if (option->get_lnames().empty() && (option->get_name() == "DOMAIN" || option->get_name() == "ENVIRONMENT")) entry.takes_domain = true;
-  }
-  if (entry.takes_domain) {
-    for (const auto& domain : builtin_domains()) {
-      entry.words.push_back(domain);
-      entry.descriptions.push_back("built-in environment");
+    for (const CLI::Option* option : command->get_options()) {
+      const std::string name = option->get_name();
+      if (option->get_lnames().empty()) {
+        if (name == "DOMAIN" || name == "ENVIRONMENT") {
+          for (const auto& domain : builtin_domains()) add(domain, "built-in environment");
+        } else if (name == "SHELL") {
+          add("bash", "completion script");
+          add("zsh", "completion script");
+        } else if (name == "COMMAND") {
+          for (const CLI::App* other : root.get_subcommands([](const CLI::App*) { return true; })) {
+            if (!other->get_group().empty()) add(other->get_name(), other->get_description());
+          }
+        }
+        continue;
+      }
+      for (const auto& long_name : option->get_lnames()) {
+        add("--" + long_name, option->get_description());
+        const std::string full = entry.path + " --" + long_name;
+        const std::string type = option->get_type_name();
+        if (option->get_items_expected_max() > 0) values.push_back({.option = full, .words = known_values(full), .files = type == "FILE" || type == "DIR"});
+      }
     }
-  }
-  out.push_back(entry);
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (!sub->get_group().empty()) collect(*sub, path + " " + sub->get_name(), out);
+    out.push_back(std::move(entry));
   }
 }
 
 /// The longest known command path at the beginning of the line decides.
-constexpr std::string_view kBash = R"(_gauntlet() {{
-  local cur="${{COMP_WORDS[COMP_CWORD]}}" path="gauntlet" word
+constexpr std::string_view kBash = R"(# bash completion of gauntlet:  source <(gauntlet completion bash)
+_gauntlet_files() {{
+  compopt -o filenames 2>/dev/null
+  mapfile -t COMPREPLY < <(compgen -f -- "$1")
+}}
+_gauntlet() {{
+  local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}" path="gauntlet" word
   local -A words=(
 {}  )
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
     [[ -n "${{words[$path $word]+x}}" ]] && path="$path $word"
   done
-  case "${{COMP_WORDS[COMP_CWORD-1]}}" in
-    --db|--out|--answer|--system-prompt) COMPREPLY=($(compgen -f -- "$cur")); return;;
-    --mode) COMPREPLY=($(compgen -W "thinking chat" -- "$cur")); return;;
-    --model) COMPREPLY=($(compgen -W "oracle noop constant echo random greedy" -- "$cur")); return;;
-    --thinking-policy) COMPREPLY=($(compgen -W "since_last_user all last none" -- "$cur")); return;;
-  esac
-  COMPREPLY=($(compgen -W "${{words[$path]}}" -- "$cur"))
-  [[ ${{#COMPREPLY[@]}} -eq 0 ]] && COMPREPLY=($(compgen -f -- "$cur"))
+  COMPREPLY=()
+  case "$path $prev" in
+{}  esac
+  mapfile -t COMPREPLY < <(compgen -W "${{words[$path]}}" -- "$cur")
+  [[ ${{#COMPREPLY[@]}} -eq 0 ]] && _gauntlet_files "$cur"
   return 0
 }}
-complete -o filenames -F _gauntlet gauntlet
+complete -F _gauntlet gauntlet
 )";
 
+/// "path" is not a name for a variable in zsh: it is tied to PATH.
 constexpr std::string_view kZsh = R"(#compdef gauntlet
+# zsh completion of gauntlet:  gauntlet completion zsh > a folder of $fpath/_gauntlet
 _gauntlet() {{
-  local path="gauntlet" word
-  local -A described
-{}  for word in "${{(@)words[2,CURRENT-1]}}"; do
-    [[ -n "${{described[$path $word]}}" ]] && path="$path $word"
+  local command="gauntlet" word
+  local -A described=(
+{}  )
+  for word in "${{(@)words[2,CURRENT-1]}}"; do
+    [[ -n "${{described[$command $word]}}" ]] && command="$command $word"
   done
-  case "${{words[CURRENT-1]}}" in
-    --db|--out|--answer|--system-prompt) _files; return;;
-    --mode) compadd thinking chat; return;;
-    --model) compadd oracle noop constant echo random greedy; return;;
-    --thinking-policy) compadd since_last_user all last none; return;;
-  esac
+  case "$command ${{words[CURRENT-1]}}" in
+{}  esac
   local -a choices
-  choices=("${{(@f)described[$path]}}")
+  choices=("${{(@f)described[$command]}}")
   _describe 'gauntlet' choices || _files
 }}
-compdef _gauntlet gauntlet
+if [[ "${{funcstack[1]}}" = "_gauntlet" ]]; then _gauntlet "$@"; else compdef _gauntlet gauntlet; fi
 )";
 
-std::string bash_script(const std::vector<Completions>& all) {
-  std::string table;
-  for (const auto& entry : all) table += fmt::format("    [\"{}\"]=\"{}\"\n", entry.path, fmt::join(entry.words, " "));
-  return fmt::format(kBash, table);
+std::string bash_values(const std::vector<Values>& values) {
+  std::string out;
+  for (const auto& value : values) {
+    const std::string action = value.files ? "_gauntlet_files \"$cur\"; " : value.words.empty() ? "" : fmt::format("mapfile -t COMPREPLY < <(compgen -W \"{}\" -- \"$cur\"); ", fmt::join(value.words, " "));
+    out += fmt::format("    \"{}\") {}return;;\n", value.option, action);
+  }
+  return out;
 }
 
-std::string zsh_script(const std::vector<Completions>& all) {
+std::string zsh_values(const std::vector<Values>& values) {
+  std::string out;
+  for (const auto& value : values) {
+    const std::string action = value.files ? "_files; " : value.words.empty() ? "" : fmt::format("compadd {}; ", fmt::join(value.words, " "));
+    out += fmt::format("    \"{}\") {}return;;\n", value.option, action);
+  }
+  return out;
+}
+
+std::string bash_script(const std::vector<Completions>& all, const std::vector<Values>& values) {
+  std::string table;
+  for (const auto& entry : all) table += fmt::format("    [\"{}\"]=\"{}\"\n", entry.path, fmt::join(entry.words, " "));
+  return fmt::format(kBash, table, bash_values(values));
+}
+
+std::string zsh_script(const std::vector<Completions>& all, const std::vector<Values>& values) {
   std::string table;
   for (const auto& entry : all) {
     std::string lines;
     for (std::size_t i = 0; i < entry.words.size(); ++i) lines += fmt::format("{}{}:{}", i == 0 ? "" : "\n", entry.words[i], entry.descriptions[i]);
-    table += fmt::format("  described[{}]='{}'\n", entry.path, lines);
+    table += fmt::format("    '{}' '{}'\n", entry.path, lines);
   }
-  return fmt::format(kZsh, table);
+  return fmt::format(kZsh, table, zsh_values(values));
 }
 
 }  // namespace
 
-void add_completion_command(CLI::App& app, Context& /*context*/) {
+void add_completion_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("completion", "Completion script for bash or zsh");
+  command->group("This program");
   auto shell = std::make_shared<std::string>();
-  command->add_option("SHELL", *shell, "bash or zsh")->required()->check(CLI::IsMember({"bash", "zsh"}));
-  command->footer("Examples:\n  source <(gauntlet completion bash)\n  gauntlet completion zsh > ~/.zfunc/_gauntlet");
+  command->add_option("SHELL", *shell, "bash or zsh")->required();
+  context.manuals[command] = {.description = "Commands, options, built-in environments, agents and files are completed.",
+                              .examples = {{"In the running bash, or in ~/.bashrc", "source <(gauntlet completion bash)"},
+                                           {"For zsh, in a folder of $fpath", "gauntlet completion zsh > ~/.zfunc/_gauntlet"}},
+                              .exit_status = {},
+                              .see_also = {}};
   command->callback([shell, &app] {
+    require(*shell == "bash" || *shell == "zsh", ErrorKind::Usage, fmt::format("SHELL: found \"{}\"; accepted: bash, zsh", *shell));
     std::vector<Completions> all;
-    collect(app, "gauntlet", all);
-    write_out(*shell == "bash" ? bash_script(all) : zsh_script(all));
+    std::vector<Values> values;
+    collect(app, all, values);
+    write_out(*shell == "bash" ? bash_script(all, values) : zsh_script(all, values));
   });
 }
 

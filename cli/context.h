@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/manual.h"
 #include "core/chat_model.h"
 
 namespace gauntlet {
@@ -14,6 +15,7 @@ struct Context {
   CancelFlag cancel{false};  ///< set by Ctrl-C
   int exit_code = 0;
   std::string program;       ///< path of this executable, for helpers that run it again
+  Manuals manuals;
 };
 
 void add_env_command(CLI::App& app, Context& context);
@@ -27,5 +29,6 @@ void add_chat_command(CLI::App& app, Context& context);
 void add_doctor_command(CLI::App& app, Context& context);
 void add_completion_command(CLI::App& app, Context& context);
 void add_demo_command(CLI::App& app, Context& context);
+void add_help_command(CLI::App& app, Context& context);
 
 }  // namespace gauntlet

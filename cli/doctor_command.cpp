@@ -2,6 +2,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <thread>
 
@@ -36,29 +37,44 @@ Json look_into(const std::string& path, Context& context) {
   return {{"path", path}, {"tasks", store.count_tasks({})}, {"runs", runs}, {"problems", problems}};
 }
 
+std::string machine_text(const Json& found) {
+  const auto text = [&](const char* key) { return found.at(key).is_string() ? found.at(key).get<std::string>() : dump_json(found.at(key)); };
+  return fmt::format(
+      "gauntlet {}\n  cores         {}\n  memory        {} GiB\n  free disk     {} GiB here\n  SQLite        {}\n  sandbox       {}\n  environments  {}\n", text("version"), text("cores"),
+      text("memory_gib"), text("free_disk_gib"), text("sqlite"), text("sandbox"), fmt::join(found.at("domains").get<std::vector<std::string>>(), ", "));
+}
+
+std::string store_text(const Json& store, const Style& style) {
+  std::string out = fmt::format("store {}\n  {}\n", store.at("path").get<std::string>(), counted(store.at("tasks").get<std::int64_t>(), "task"));
+  for (const auto& run : store.at("runs")) {
+    out += fmt::format("  run {}: {} of {} episodes done\n", run.at("run").get<std::string>(), dump_json(run.at("completed")), dump_json(run.at("requested")));
+  }
+  for (const auto& problem : store.at("problems")) out += fmt::format("  {} {}\n", style.bad("problem:"), printable(problem.get<std::string>()));
+  return out + (store.at("problems").empty() ? "  " + style.good("sound") + ": integrity, references and invariants hold\n" : "");
+}
+
 }  // namespace
 
 void add_doctor_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("doctor", "What this machine can do; with --db, whether a store is sound and what it holds");
+  command->group("This program");
   struct Options {
     std::string store;
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  command->add_option("--db", options->store, "Check this store too (integrity, references, invariants)");
+  command->add_option("--db", options->store, "Check this store too: integrity, references, invariants")->type_name("FILE");
   command->add_flag("--json", options->json, "One JSON object");
-  command->footer("Exit status: 0 sound, 1 the store has problems, 3 it could not be read.");
+  context.manuals[command] = {.description = "",
+                              .examples = {{"Is this store sound?", "gauntlet doctor --db t.db"}},
+                              .exit_status = {{0, "all is well"}, {1, "the store has problems"}, {2, "wrong usage"}, {3, "the store could not be read"}},
+                              .see_also = {"docs/store.md"}};
   command->callback([options, &context] {
     Json found = machine();
     if (!options->store.empty()) found["store"] = look_into(options->store, context);
     if (options->json) return write_json_line(found);
-    for (const auto& item : found.items()) {
-      if (!item.value().is_object()) {
-        write_out(fmt::format("{:<14} {}\n", item.key(), item.value().is_string() ? item.value().get<std::string>() : dump_json(item.value())));
-        continue;
-      }
-      for (const auto& part : item.value().items()) write_out(fmt::format("store {:<8} {}\n", part.key(), dump_json(part.value())));
-    }
+    write_out(machine_text(found));
+    if (found.contains("store")) write_out(store_text(found.at("store"), Style::of_stdout()));
   });
 }
 

@@ -25,9 +25,11 @@ void list_domains(bool json) {
   for (const auto& name : builtin_domains()) {
     const EnvSpec spec = load_builtin_domain(name);
     if (json) {
-      write_json_line(Json{{"name", name}, {"title", spec.title}, {"family", spec.family}, {"tools", spec.tools.size()}, {"entities", spec.entities.size()}, {"sha256", spec.sha256}});
+      write_json_line(Json{{"name", name}, {"title", spec.title}, {"family", spec.family}, {"tools", spec.tools.size()}, {"entities", spec.entities.size()},
+                           {"levels", task_levels(spec)}, {"named", named_tasks(spec)}, {"sha256", spec.sha256}});
     } else {
-      write_out(fmt::format("{:<20} {:>2} tools  {}\n", name, spec.tools.size(), spec.title));
+      const auto levels = task_levels(spec);
+      write_out(fmt::format("{:<20} {:>2} tools  {:<24} {}\n", name, spec.tools.size(), levels.empty() ? "no task templates" : fmt::format("levels {} to {}", levels.front(), levels.back()), spec.title));
     }
   }
 }
@@ -39,12 +41,11 @@ void show_domain(const std::string& name, bool json) {
   std::string out = fmt::format("{}  {}\n{}\n\n{}\n", style.bold(spec.name), spec.title, spec.description, style.bold("World"));
   for (const auto& parameter : spec.parameters) out += fmt::format("  parameter {} = {}: {}\n", parameter.name, dump_json(parameter.fallback), parameter.description);
   for (const auto& entity : spec.entities) {
-    out += fmt::format("  {}({})", style.accent(entity.name), entity.key.empty() ? "" : entity.key + "; ");
     std::string columns;
     for (const auto& column : entity.columns) {
-      if (column.name != entity.key) columns += (columns.empty() ? "" : ", ") + column.name + (column.unit.empty() ? "" : " in " + column.unit);
+      columns += (columns.empty() ? "" : ", ") + column.name + (column.references.empty() ? "" : " → " + column.references) + (column.unit.empty() ? "" : " (" + column.unit + ")");
     }
-    out += columns + "\n";
+    out += fmt::format("  {}: {}\n      {}\n", style.accent(entity.name), entity.description, columns);
   }
   out += "\n" + style.bold("Tools") + "\n";
   for (const auto& tool : spec.tools) {
@@ -58,8 +59,9 @@ void show_domain(const std::string& name, bool json) {
 }
 
 void check_spec(const std::string& file, bool json, Context& context) {
+  const std::string text = read_text_file(file);
   try {
-    const EnvSpec spec = parse_env_spec(read_json_file(file), file);
+    const EnvSpec spec = parse_env_spec(parse_json(text, file), file);
     if (json) return write_json_line(Json{{"ok", true}, {"name", spec.name}, {"sha256", spec.sha256}});
     write_out(fmt::format("{}: good: {} with {} entities and {} tools\n", file, spec.name, spec.entities.size(), spec.tools.size()));
   } catch (const Error& error) {
@@ -71,7 +73,7 @@ void check_spec(const std::string& file, bool json, Context& context) {
 }
 
 struct DumpOptions {
-  std::string store, task, out, domain;
+  std::string store = "gauntlet.db", task, out, domain;
   std::uint64_t seed = 0;
 };
 
@@ -80,7 +82,7 @@ void dump(const DumpOptions& options) {
     const EnvSpec spec = load_env_spec(options.domain);
     dump_world(spec, *build_world(spec, {.seed = options.seed}), options.out);
   } else {
-    require(!options.store.empty() && !options.task.empty(), ErrorKind::Usage, "env dump: give --db and --task, or --domain and --seed");
+    require(!options.task.empty(), ErrorKind::Usage, "env dump: give --db and --task, or --domain and --seed");
     TaskShelf shelf(options.store);
     const auto ready = shelf.task(options.task);
     dump_world(*ready->environment->spec, *ready->world, options.out);
@@ -92,8 +94,12 @@ void dump(const DumpOptions& options) {
 
 void add_env_command(CLI::App& app, Context& context) {
   CLI::App* env = app.add_subcommand("env", "Look at environments, validate a spec file, write a world to an SQLite file");
+  env->group("Environments and formats");
   env->require_subcommand(1);
-  env->footer("Spec files are described in docs/environments.md.\nExample:\n  gauntlet env check my_domain.json && gauntlet synth ./my_domain.json --count 10 --db my.db");
+  context.manuals[env] = {.description = "An environment is one JSON document: tables and how they are filled, tools as SQL statements, how an answer is handed in, and task templates.",
+                          .examples = {{"Check a spec of your own, then make tasks of it", "gauntlet env check library.json && gauntlet synth ./library.json --count 10 --db library.db"}},
+                          .exit_status = {},
+                          .see_also = {"docs/environments.md"}};
 
   CLI::App* list = env->add_subcommand("list", "The built-in environments");
   auto json = std::make_shared<bool>(false);
@@ -106,18 +112,27 @@ void add_env_command(CLI::App& app, Context& context) {
   show->add_flag("--json", *json, "The whole spec document");
   show->callback([name, json] { show_domain(*name, *json); });
 
-  CLI::App* check = env->add_subcommand("check", "Validate a spec file; exit 1 with every problem and its place if it is wrong");
+  CLI::App* check = env->add_subcommand("check", "Validate a spec file; every problem is told with its place");
   check->add_option("FILE", *name, "The spec file")->required();
-  check->add_flag("--json", *json, "{\"ok\", \"message\"}");
+  check->add_flag("--json", *json, "One JSON object: ok, and name, sha256 or message");
+  context.manuals[check] = {.description = "The schema first, then the meaning: references exist, generators fit their columns, and every tool's SQL compiles against the tables and "
+                                           "touches only what it declares. Places are JSON pointers into the document, such as /tools/3/statements/0.",
+                            .examples = {{"Check a spec", "gauntlet env check library.json"}},
+                            .exit_status = {{0, "the spec is good"}, {1, "it is not"}, {2, "wrong usage"}, {3, "the file could not be read"}},
+                            .see_also = {"docs/environments.md", "envs/env_spec.schema.json"}};
   check->callback([name, json, &context] { check_spec(*name, *json, context); });
 
   CLI::App* dump_command = env->add_subcommand("dump", "Write a world to an SQLite file, every entity a table");
   auto options = std::make_shared<DumpOptions>();
-  dump_command->add_option("--db", options->store, "Store that holds the task");
-  dump_command->add_option("--task", options->task, "The world of this task");
-  dump_command->add_option("--domain", options->domain, "Instead of a task: an environment's default world");
-  dump_command->add_option("--seed", options->seed, "With --domain: seed of the world")->capture_default_str();
-  dump_command->add_option("--out", options->out, "File to write; must not exist")->required();
+  dump_command->add_option("--out", options->out, "File to write; must not exist")->type_name("FILE")->required();
+  dump_command->add_option("--db", options->store, "The store that holds the task")->type_name("FILE")->capture_default_str();
+  dump_command->add_option("--task", options->task, "The world of this task")->type_name("ID");
+  dump_command->add_option("--domain", options->domain, "Instead of a task: an environment's default world; a built-in name or a spec file")->type_name("DOMAIN");
+  dump_command->add_option("--seed", options->seed, "With --domain: seed of the world")->type_name("SEED")->capture_default_str();
+  context.manuals[dump_command] = {.description = "",
+                                   .examples = {{"Look into the world of a task", "gauntlet env dump --db t.db --task ID --out world.db && sqlite3 world.db 'SELECT * FROM hotel'"}},
+                                   .exit_status = {},
+                                   .see_also = {}};
   dump_command->callback([options] { dump(*options); });
 }
 

@@ -9,6 +9,7 @@ namespace gauntlet {
 namespace {
 
 constexpr std::size_t kKeptTasks = 64;
+constexpr std::size_t kSuggestedFrom = 1000;  // tasks among which the nearest is looked for
 
 }  // namespace
 
@@ -95,11 +96,28 @@ std::string default_system_prompt(const EnvSpec& spec) {
 Task get_task(const Store& store, const std::string& task_id) {
   auto task = store.find_task(task_id);
   if (task) return *task;
-  std::vector<std::string> known;
-  store.for_each_task({.limit = 1000}, [&](const Task& other) { known.push_back(other.task_id); });
+  std::vector<std::string> known, beginning;
+  store.for_each_task({}, [&](const Task& other) {
+    if (known.size() < kSuggestedFrom) known.push_back(other.task_id);
+    if (!task_id.empty() && other.task_id.starts_with(task_id)) beginning.push_back(other.task_id);
+  });
+  if (beginning.size() == 1) return *store.find_task(beginning.front());
+  if (beginning.size() > 1) {
+    fail(ErrorKind::Usage, fmt::format("\"{}\" is the beginning of {} tasks in {}, such as {} and {}", task_id, beginning.size(), store.path(), beginning[0], beginning[1]));
+  }
   const std::string nearest = nearest_word(task_id, known);
   fail(ErrorKind::Usage, fmt::format("looked for the task \"{}\" in {}, which holds {} tasks and not this one{}", task_id, store.path(),
-                                     store.count_tasks({}), nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
+                                     store.count_tasks({}), nearest.empty() ? "; gauntlet show --db lists them" : fmt::format("; did you mean \"{}\"?", nearest)));
+}
+
+RunRecord get_run(const Store& store, const std::string& run_id) {
+  auto run = store.find_run(run_id);
+  if (run) return *run;
+  std::vector<std::string> known;
+  for (const auto& other : store.list_runs()) known.push_back(other.run_id);
+  const std::string nearest = nearest_word(run_id, known);
+  fail(ErrorKind::Usage, fmt::format("looked for the run \"{}\" in {}, which holds {}{}", run_id, store.path(), known.empty() ? "no run" : fmt::format("{}", fmt::join(known, ", ")),
+                                     nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
 }
 
 }  // namespace gauntlet

@@ -44,7 +44,7 @@ class TaskShelf {
 
   /// Throws Error(Store) if the store lacks it.
   const Environment& environment(const std::string& env_sha256);
-  /// Throws Error(Usage) if there is no such task, suggesting the nearest.
+  /// As get_task().
   std::shared_ptr<const ReadyTask> task(const std::string& task_id);
   /// What exports need to know of every environment in the store.
   EnvironmentInfos infos();
@@ -63,7 +63,9 @@ class TaskShelf {
 /// What agents are told before the task: how to work, and how to hand in.
 std::string default_system_prompt(const EnvSpec& spec);
 
-/// Throws Error(Usage) naming the nearest task.
+/// By its id or the beginning of it. Throws Error(Usage) naming the nearest task, or those that begin so.
 Task get_task(const Store& store, const std::string& task_id);
+/// Throws Error(Usage) naming the nearest run.
+RunRecord get_run(const Store& store, const std::string& run_id);
 
 }  // namespace gauntlet

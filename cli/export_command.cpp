@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/environments.h"
 #include "cli/output.h"
 #include "core/error.h"
@@ -31,20 +33,25 @@ void log(const ExportOptions& options, const ExportSummary& summary) {
 }
 
 void add_common(CLI::App* command, const std::shared_ptr<ExportOptions>& options) {
-  command->add_option("--db", options->store, "The store")->capture_default_str();
-  command->add_option("--out", options->out, "Folder for train.jsonl and validation.jsonl; made if missing")->required();
-  command->add_option("--validation-share", options->validation_share, "Share of tasks for validation.jsonl, 0 to below 1; by a hash of the task alone")->capture_default_str();
+  command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str();
+  command->add_option("--out", options->out, "Folder for train.jsonl and validation.jsonl; made if missing")->type_name("DIR")->required();
+  command->add_option("--validation-share", options->validation_share, "Share of tasks for validation.jsonl, 0 to below 1; by a hash of the task alone")->type_name("X")->capture_default_str();
   command->add_flag("--overwrite", options->overwrite, "Replace files that are there already");
-  command->add_option("--environment", options->environment, "Only tasks of this environment");
-  command->add_option("--level", options->level, "Only tasks of this level");
+  command->add_option("--environment", options->environment, "Only tasks of this environment")->type_name("NAME");
+  command->add_option("--level", options->level, "Only tasks of this difficulty level")->type_name("N");
   command->add_flag("--json", options->json, "The summary as one JSON object on stdout");
+}
+
+void require_format(const std::string& format, const std::vector<std::string>& accepted) {
+  if (std::find(accepted.begin(), accepted.end(), format) != accepted.end()) return;
+  const std::string nearest = nearest_word(format, accepted);
+  fail(ErrorKind::Usage, fmt::format("--format: found \"{}\"; accepted: {}{}", format, fmt::join(accepted, ", "), nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
 }
 
 }  // namespace
 
 void run_export_rl(const ExportOptions& options) {
-  require(options.format.empty() || options.format == "superset" || options.format == "nemo_gym", ErrorKind::Usage,
-          fmt::format("--format: found \"{}\"; accepted: superset, nemo_gym", options.format));
+  require_format(options.format, {"superset", "nemo_gym"});
   TaskShelf shelf(options.store);
   const Store store(options.store, StoreMode::ReadOnly);
   RlExportOptions rl;
@@ -59,10 +66,10 @@ void run_export_rl(const ExportOptions& options) {
 }
 
 void run_export_sft(const ExportOptions& options) {
-  require(options.format.empty() || options.format == "messages" || options.format == "sharegpt", ErrorKind::Usage,
-          fmt::format("--format: found \"{}\"; accepted: messages, sharegpt", options.format));
+  require_format(options.format, {"messages", "sharegpt"});
   TaskShelf shelf(options.store);
   const Store store(options.store, StoreMode::ReadOnly);
+  if (!options.run.empty()) get_run(store, options.run);
   SftExportOptions sft;
   sft.format = options.format == "sharegpt" ? SftFormat::ShareGpt : SftFormat::Messages;
   sft.target = target(options);
@@ -77,30 +84,44 @@ void run_export_sft(const ExportOptions& options) {
   tell(summary, options);
 }
 
-void add_export_command(CLI::App& app, Context& /*context*/) {
+void add_export_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("export", "Write training data: prompts for reinforcement learning, conversations for fine-tuning");
+  command->group("Training data");
   command->require_subcommand(1);
-  command->footer("Row formats and what reads them: docs/exports.md.");
+  context.manuals[command] = {.description = "JSON Lines: FOLDER/train.jsonl, and FOLDER/validation.jsonl when a share is asked for. A file appears under its name only when it is "
+                                             "complete. A task is in one split by a hash of its id alone, with all its episodes.",
+                              .examples = {},
+                              .exit_status = {},
+                              .see_also = {"docs/exports.md"}};
 
-  CLI::App* rl = command->add_subcommand("rl", "Tasks as prompts with what is needed to judge answers");
+  CLI::App* rl = command->add_subcommand("rl", "Tasks as prompts, with what is needed to judge answers");
   auto rl_options = std::make_shared<ExportOptions>();
+  rl_options->format = "superset";
+  rl->add_option("--format", rl_options->format, "superset (verl, SkyRL, slime, TRL, OpenRLHF) or nemo_gym (NeMo Gym, NeMo-RL, verifiers)")->type_name("FORMAT")->capture_default_str();
   add_common(rl, rl_options);
-  rl->add_option("--format", rl_options->format, "superset (default) or nemo_gym");
-  rl->add_option("--limit", rl_options->limit, "Only so many tasks");
+  rl->add_option("--limit", rl_options->limit, "Only the first so many tasks")->type_name("N");
   rl->add_flag("--with-oracle-answer", rl_options->oracle_answer, "Put a correct answer into each row; a trainer that logs rows would leak it");
-  rl->add_option("--env-url", rl_options->env_url, "Where the environment is served, for rows that say so");
-  rl->footer("Example:\n  gauntlet export rl --db t.db --format nemo_gym --validation-share 0.1 --out rl");
+  rl->add_option("--env-url", rl_options->env_url, "Where the environment is served, for rows that say so")->type_name("URL");
+  context.manuals[rl] = {.description = "One row a task: system and user message, tools, and the ground truth as JSON text that gauntlet verify understands.",
+                         .examples = {{"For NeMo Gym, a tenth of the tasks for validation", "gauntlet export rl --db t.db --format nemo_gym --validation-share 0.1 --out rl"}},
+                         .exit_status = {},
+                         .see_also = {"docs/exports.md"}};
   rl->callback([rl_options] { run_export_rl(*rl_options); });
 
   CLI::App* sft = command->add_subcommand("sft", "Episodes as conversations, with tools and thinking");
   auto sft_options = std::make_shared<ExportOptions>();
+  sft_options->format = "messages";
+  sft->add_option("--format", sft_options->format, "messages (OpenAI's form, with reasoning_content) or sharegpt (LLaMA-Factory)")->type_name("FORMAT")->capture_default_str();
   add_common(sft, sft_options);
-  sft->add_option("--format", sft_options->format, "messages (default) or sharegpt");
-  sft->add_option("--run", sft_options->run, "Only this run; default: all");
-  sft->add_option("--min-score", sft_options->min_score, "Episodes with a lower score are left out; unscored ones always are")->capture_default_str();
+  sft->add_option("--run", sft_options->run, "Only this run; default: all")->type_name("NAME");
+  sft->add_option("--min-score", sft_options->min_score, "Episodes with a lower score are left out; unscored ones always are")->type_name("X")->capture_default_str();
   sft->add_flag("--drop-reasoning", sft_options->drop_reasoning, "Leave the thinking out");
   sft->add_flag("--object-arguments", sft_options->object_arguments, "Tool arguments as objects instead of JSON text (messages only)");
-  sft->footer("Example:\n  gauntlet export sft --db t.db --run oracle-1a2b3c4d --out sft");
+  context.manuals[sft] = {.description = "Episodes that a trainer would refuse or misread are left out and counted by reason on stderr.",
+                          .examples = {{"What the oracle did", "gauntlet export sft --db t.db --run oracle-1a2b3c4d --out sft"},
+                                       {"For LLaMA-Factory, with its dataset_info.json", "gauntlet export sft --db t.db --format sharegpt --out sharegpt"}},
+                          .exit_status = {},
+                          .see_also = {"docs/exports.md"}};
   sft->callback([sft_options] { run_export_sft(*sft_options); });
 }
 

@@ -7,7 +7,8 @@
 namespace gauntlet {
 
 struct ExportOptions {
-  std::string store = "gauntlet.db", out, format;
+  std::string store = "gauntlet.db", out;
+  std::string format;                             ///< rl: superset, nemo_gym; sft: messages, sharegpt
   double validation_share = 0.0;
   bool overwrite = false, json = false;
   std::string environment, run;

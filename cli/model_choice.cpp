@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 
 #include "agent/openai_model.h"
@@ -15,7 +17,19 @@ constexpr std::string_view kReplay = "replay:";
 
 bool is_url(const std::string& text) { return text.starts_with("http://") || text.starts_with("https://"); }
 
-ModelChoice endpoint(const ModelOptions& options) {
+constexpr auto kProbeTime = std::chrono::seconds(15);
+
+/// Asked once before the run, so that a wrong address is told at once and the run's record names the model.
+std::string first_model(OpenAiOptions settings, const CancelFlag& cancel) {
+  settings.max_attempts = 1;
+  try {
+    return OpenAiModel(settings).find_model(std::chrono::steady_clock::now() + kProbeTime, cancel);
+  } catch (const ModelFault& fault) {
+    fail(ErrorKind::Infrastructure, fmt::format("could not ask {} for its models ({}): {}; give --model-name to go on without asking", settings.base_url, fault_name(fault.fault()), fault.what()));
+  }
+}
+
+ModelChoice endpoint(const ModelOptions& options, const CancelFlag& cancel) {
   OpenAiOptions settings;
   settings.base_url = options.model;
   settings.model = options.model_name;
@@ -26,6 +40,7 @@ ModelChoice endpoint(const ModelOptions& options) {
     require(key != nullptr && *key != '\0', ErrorKind::Usage, fmt::format("--api-key-env: the environment variable {} is not set", options.api_key_env));
     settings.api_key = key;
   }
+  if (settings.model.empty()) settings.model = first_model(settings, cancel);
   ModelChoice choice;
   choice.shared = std::make_unique<OpenAiModel>(std::move(settings));
   choice.description = choice.shared->describe();
@@ -34,8 +49,8 @@ ModelChoice endpoint(const ModelOptions& options) {
 
 }  // namespace
 
-ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf) {
-  if (is_url(options.model)) return endpoint(options);
+ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const CancelFlag& cancel) {
+  if (is_url(options.model)) return endpoint(options, cancel);
   ModelChoice choice;
   if (options.model.starts_with(kReplay)) {
     const std::string run = options.model.substr(kReplay.size());

@@ -25,7 +25,8 @@ struct ModelChoice {
   std::function<std::unique_ptr<ChatModel>(const ReadyTask&, const Store::Slot&, std::uint64_t seed)> make;
 };
 
-/// Throws Error(Usage) for an unknown name, suggesting the nearest. `shelf` must outlive the choice.
-ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf);
+/// Throws Error(Usage) for an unknown name, suggesting the nearest; Error(Infrastructure) if an endpoint is asked for its models and
+/// does not tell. `shelf` must outlive the choice.
+ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const CancelFlag& cancel);
 
 }  // namespace gauntlet

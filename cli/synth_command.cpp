@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 
@@ -16,6 +17,9 @@ namespace {
 constexpr std::size_t kBatch = 64;               // tasks in one transaction
 constexpr std::string_view kRecheck = "recheck-tasks";
 
+constexpr auto kTerminalInterval = std::chrono::milliseconds(100);
+constexpr auto kPlainInterval = std::chrono::seconds(5);
+
 class Progress {
  public:
   Progress(std::string domain, std::int64_t count) : domain_(std::move(domain)), count_(count), start_(std::chrono::steady_clock::now()), shown_(start_) {}
@@ -23,10 +27,11 @@ class Progress {
   void made() {
     ++made_;
     const auto now = std::chrono::steady_clock::now();
-    if (!err_is_terminal() || now - shown_ < std::chrono::milliseconds(100)) return;
+    if (now - shown_ < (err_is_terminal() ? kTerminalInterval : std::chrono::duration_cast<std::chrono::milliseconds>(kPlainInterval))) return;
     shown_ = now;
     const double rate = static_cast<double>(made_) / seconds();
-    fmt::print(stderr, "\r\033[K{}: {}/{} tasks  {:.1f}/s  {:.0f}s left", domain_, made_, count_, rate, static_cast<double>(count_ - made_) / rate);
+    fmt::print(stderr, "{}{}: {}/{} tasks  {:.1f}/s  {:.0f}s left{}", err_is_terminal() ? "\r\033[K" : "", domain_, made_, count_, rate,
+               static_cast<double>(count_ - made_) / rate, err_is_terminal() ? "" : "\n");
     std::fflush(stderr);
   }
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
@@ -41,10 +46,31 @@ class Progress {
   std::chrono::steady_clock::time_point start_, shown_;
 };
 
+/// What the gate's reasons mean; a reason that is not here speaks for itself.
+std::string reason_text(const std::string& reason) {
+  static constexpr std::pair<std::string_view, std::string_view> kMeanings[] = {
+      {"difficulty", "outside the difficulty asked for"},
+      {"not_planted", "no answer fits the drawn requirements"},
+      {"unsolvable", "no answer exists"},
+      {"solver_limit", "undecided within the solver's limit"},
+      {"not_observable", "rests on facts that no tool shows"},
+      {"random_passes", "random answers pass too often"},
+      {"oracle_failed", "not solved through the tools alone"},
+      {"solvable_without_tools", "the prompt gives the answer away"},
+      {"mutant_accepted", "a wrong answer is accepted"},
+      {"equivalent_rejected", "a right answer is rejected"},
+      {"not_reproducible", "a second build differs"},
+  };
+  for (const auto& [name, meaning] : kMeanings) {
+    if (name == reason) return fmt::format("{} ({})", reason, meaning);
+  }
+  return reason;
+}
+
 void report_domain(const std::string& name, const SynthReport& report, std::int64_t wanted, double seconds) {
-  write_note(fmt::format("{}: {} of {} tasks made and certified from {} draws in {:.1f} s ({:.1f}/s)", name, report.made, wanted, report.drawn, seconds,
+  write_note(fmt::format("{}: {} of {} made and certified from {} in {:.1f} s ({:.1f}/s)", name, report.made, counted(wanted, "task"), counted(report.drawn, "draw"), seconds,
                          static_cast<double>(report.made) / std::max(seconds, 1e-9)));
-  for (const auto& [reason, n] : report.dropped) write_note(fmt::format("  dropped {:>5}  {}, for example: {}", n, reason, report.examples.at(reason)));
+  for (const auto& [reason, n] : report.dropped) write_note(fmt::format("  dropped {:>5}  {}, for example: {}", n, reason_text(reason), report.examples.at(reason)));
 }
 
 void synth_domain(const std::string& domain, const SynthOptions& options, Store& store, Context& context) {
@@ -82,40 +108,63 @@ void synth_domain(const std::string& domain, const SynthOptions& options, Store&
   if (report.made < request.count) context.exit_code = context.cancel.load() ? 3 : 1;
 }
 
+/// Wrong names are told before anything is written.
+void check_request(const SynthOptions& options) {
+  const DifficultyRequest difficulty = parse_difficulty(options.difficulty);
+  for (const auto& domain : options.domains) {
+    const EnvSpec spec = load_env_spec(domain);
+    const auto levels = task_levels(spec);
+    const auto named = named_tasks(spec);
+    require(!levels.empty() || !named.empty(), ErrorKind::Usage, fmt::format("environment {} has no task templates, so no tasks can be made for it (gauntlet env list tells which have)", spec.name));
+    if (options.named.empty()) {
+      require(std::find(levels.begin(), levels.end(), difficulty.level) != levels.end(), ErrorKind::Usage,
+              fmt::format("--difficulty: environment {} has no level {}; accepted: {}", spec.name, difficulty.level, fmt::join(levels, ", ")));
+    } else if (std::find(named.begin(), named.end(), options.named) == named.end()) {
+      const std::string nearest = nearest_word(options.named, named);
+      fail(ErrorKind::Usage, fmt::format("--named: environment {} has no named task \"{}\"{}; accepted: {}", spec.name, options.named,
+                                         nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest), named.empty() ? "none" : fmt::format("{}", fmt::join(named, ", "))));
+    }
+  }
+}
+
 }  // namespace
 
 void run_synth(const SynthOptions& options, Context& context) {
   require(options.count >= 1 && options.count <= 10'000'000, ErrorKind::Usage, fmt::format("--count: found {}; accepted: 1 to 10000000", options.count));
   require(options.threads >= 0 && options.threads <= 64, ErrorKind::Usage, fmt::format("--threads: found {}; accepted: 0 (one for each core) to 64", options.threads));
   require(options.random_tries >= 100 && options.random_tries <= 1'000'000, ErrorKind::Usage, fmt::format("--random-tries: found {}; accepted: 100 to 1000000", options.random_tries));
-  for (const auto& domain : options.domains) load_env_spec(domain);  // Wrong names are told before anything is written.
+  check_request(options);
   Store store(options.store, StoreMode::Create);
   for (const auto& domain : options.domains) {
     if (!context.cancel.load()) synth_domain(domain, options, store, context);
   }
-  write_note(fmt::format("{} tasks in {}", store.count_tasks({}), store.path()));
+  write_note(fmt::format("{} in {}", counted(store.count_tasks({}), "task"), store.path()));
 }
 
 void add_synth_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("synth", "Make tasks, certify each one, and store them");
+  command->group("Make tasks and run agents");
   auto options = std::make_shared<SynthOptions>();
-  command->add_option("DOMAIN", options->domains, "Environments: built-in names or paths of spec files (gauntlet env list)")->required();
-  command->add_option("--count", options->count, "Tasks to make for each domain")->capture_default_str();
-  command->add_option("--seed", options->seed, "Equal seeds give equal tasks, on any machine and with any number of threads")->capture_default_str();
-  command->add_option("--difficulty", options->difficulty, "A level (1 to 5), or ranges: level=4,minimal_tool_calls=30..40")->capture_default_str();
-  command->add_option("--named", options->named, "A named task of the domain instead, such as trip_planning's \"paper\"");
-  command->add_option("--db", options->store, "The store; made if missing")->capture_default_str();
-  command->add_option("--threads", options->threads, "0: one for each core")->capture_default_str();
-  command->add_option("--random-tries", options->random_tries, "Random answers that each task must withstand")->capture_default_str();
-  command->add_flag("--json", options->json, "One JSON object a task on stdout");
-  command->footer(
-      "Each candidate passes an admission gate: it is solved exhaustively, its answer is reached through the tools alone, random and lazy\n"
-      "agents must fail, wrong answers must be rejected and equivalent ones accepted, and another process must come to the same bytes.\n"
-      "What was dropped, and why, is counted on stderr. docs/certificates.md says what a certificate holds.\n\n"
-      "Exit status: 0 all made, 1 fewer could be made, 2 wrong usage, 3 could not.\n\n"
-      "Examples:\n"
-      "  gauntlet synth trip_planning --count 100 --difficulty 3 --db trips.db\n"
-      "  gauntlet synth trip_planning --named paper --db trips.db --json");
+  command->add_option("DOMAIN", options->domains, "Environments: built-in names (gauntlet env list) or paths of spec files")->required();
+  command->add_option("--count", options->count, "Tasks to make for each domain")->type_name("N")->capture_default_str();
+  command->add_option("--difficulty", options->difficulty, "A level, or ranges of difficulty figures: level=4,minimal_tool_calls=30..40")->type_name("LEVEL")->capture_default_str();
+  command->add_option("--named", options->named, "One named task of the domain instead, such as trip_planning's \"paper\"")->type_name("NAME");
+  command->add_option("--seed", options->seed, "Equal seeds give equal tasks, on any machine and with any number of threads")->type_name("SEED")->capture_default_str();
+  command->add_option("--db", options->store, "The store; made if missing")->type_name("FILE")->capture_default_str();
+  command->add_option("--threads", options->threads, "Threads; 0: one for each core")->type_name("N")->capture_default_str();
+  command->add_option("--random-tries", options->random_tries, "Random answers that each task must withstand")->type_name("N")->capture_default_str();
+  command->add_flag("--json", options->json, "One JSON object a task on stdout: task_id, domain, level, named, difficulty");
+  context.manuals[command] = {
+      .description = "Draws candidate tasks from the templates of an environment and admits those that pass a gate: the task is solved exhaustively and its answers are counted, "
+                     "an oracle reaches an answer through the tools alone, random and lazy agents fail, wrong answers are rejected and equivalent ones accepted, and another "
+                     "process comes to the same bytes. The evidence is stored with the task as its certificate. What was dropped, and why, is counted on stderr.\n\n"
+                     "Figures that --difficulty takes ranges of: " + fmt::format("{}", fmt::join(difficulty_entries(), ", ")) + ". A range replaces that of the level.",
+      .examples = {{"A hundred tasks of medium difficulty", "gauntlet synth trip_planning --count 100 --difficulty 3 --db trips.db"},
+                   {"Hard ones that need 30 to 40 calls", "gauntlet synth trip_planning --count 10 --difficulty level=4,minimal_tool_calls=30..40 --db trips.db"},
+                   {"The instance printed in the paper", "gauntlet synth trip_planning --named paper --db trips.db --json"},
+                   {"From an environment of your own", "gauntlet synth ./library.json --count 10 --db library.db"}},
+      .exit_status = {{0, "all were made"}, {1, "fewer could be made"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C"}},
+      .see_also = {"docs/environments.md", "docs/certificates.md"}};
   command->callback([options, &context] { run_synth(*options, context); });
 
   CLI::App* recheck = app.add_subcommand(std::string(kRecheck), "Checks tasks from standard input (started by synth)");

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <iostream>
+#include <iterator>
+#include <map>
+
 #include "cli/environments.h"
 #include "cli/output.h"
 #include "core/error.h"
@@ -13,8 +17,10 @@ namespace {
 void verify_answer(const VerifyOptions& options, Context& context) {
   TaskShelf shelf(options.store);
   const auto ready = shelf.task(options.task);
-  const Score score = ready->judge(read_text_file(options.answer));
-  const bool passes = score.scored && score.value == 1.0;
+  const std::string answer = options.answer == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_text_file(options.answer);
+  const Score score = ready->judge(answer);
+  require(score.scored, ErrorKind::Internal, fmt::format("could not judge the answer: {}", score.unscored_reason));
+  const bool passes = score.value == 1.0;
   context.exit_code = passes ? 0 : 1;
   if (options.json) {
     Json components = Json::array();
@@ -66,7 +72,7 @@ void verify_certificates(const VerifyOptions& options, Context& context) {
     write_out(fmt::format("{}: {}\n", task.task_id, problem));
   });
   require(checked > 0, ErrorKind::Usage, options.task.empty() ? fmt::format("{} holds no tasks", options.store) : fmt::format("{} has no task \"{}\"", options.store, options.task));
-  write_note(fmt::format("{} re-made from its content: {} equal to the byte, {} not", counted(checked, "certificate"), checked - wrong, wrong));
+  write_note(fmt::format("{} made again: {} equal to the byte, {} not", counted(checked, "certificate"), checked - wrong, wrong));
   if (wrong > 0) context.exit_code = 1;
   if (context.cancel.load()) context.exit_code = 3;
 }
@@ -74,7 +80,7 @@ void verify_certificates(const VerifyOptions& options, Context& context) {
 void verify_episodes(const VerifyOptions& options, Context& context) {
   TaskShelf shelf(options.store);
   Store store(options.store, options.update ? StoreMode::ReadWrite : StoreMode::ReadOnly);
-  if (!options.run.empty()) require(store.find_run(options.run).has_value(), ErrorKind::Usage, fmt::format("{} has no run \"{}\"; gauntlet doctor --db lists them", options.store, options.run));
+  if (!options.run.empty()) get_run(store, options.run);
   std::int64_t checked = 0, unscored = 0, changed = 0;
   store.for_each_episode({.run_id = options.run, .latest_attempt_only = false, .with_messages = false}, [&](const StoredEpisode& stored) {
     if (context.cancel.load()) return;
@@ -113,16 +119,23 @@ void run_verify(const VerifyOptions& options, Context& context) {
 
 void add_verify_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("verify", "Judge stored episodes again, re-make certificates, or judge one answer");
+  command->group("Look and judge");
   auto options = std::make_shared<VerifyOptions>();
-  command->add_option("--db", options->store, "The store")->capture_default_str();
-  command->add_option("--run", options->run, "Only episodes of this run");
-  command->add_flag("--update", options->update, "Store the new scores");
+  command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str();
+  command->add_option("--run", options->run, "Only episodes of this run")->type_name("NAME");
+  command->add_flag("--update", options->update, "Store the scores that differ");
   command->add_flag("--certificates", options->certificates, "Certify every task anew from its content and compare byte for byte");
-  command->add_option("--task", options->task, "The task of --answer, or the only one for --certificates");
-  command->add_option("--answer", options->answer, "A file with one answer, as an agent would hand it in")->check(CLI::ExistingFile);
-  command->add_flag("--json", options->json, "JSON on stdout");
-  command->footer("Exit status: 0 nothing differs or the answer passes, 1 something does or it does not, 2 wrong usage, 3 could not.\n\n"
-                  "Examples:\n  gauntlet verify --db t.db\n  gauntlet verify --db t.db --certificates\n  gauntlet verify --db t.db --task ID --answer answer.json --json");
+  command->add_option("--task", options->task, "The task of --answer, or the only one for --certificates")->type_name("ID");
+  command->add_option("--answer", options->answer, "A file with one answer, as an agent would hand it in; \"-\": standard input")->type_name("FILE");
+  command->add_flag("--json", options->json, "JSON on stdout: for an answer {value, summary, components: [{constraint, holds, explanation}]}; else one object for each difference");
+  context.manuals[command] = {
+      .description = "Needs no model: worlds are built again from the store, and answers are checked by the program that was derived from the task's requirements. Without further "
+                     "options every stored episode is judged again. With --certificates each task goes through the gate again. With --task and --answer one answer is judged.",
+      .examples = {{"Judge all episodes again", "gauntlet verify --db t.db"},
+                   {"Re-make the evidence of every task", "gauntlet verify --db t.db --certificates"},
+                   {"Judge one answer", "gauntlet verify --db t.db --task ID --answer answer.json --json"}},
+      .exit_status = {{0, "nothing differs; or the answer passes"}, {1, "something differs; or the answer does not pass"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C"}},
+      .see_also = {"docs/certificates.md"}};
   command->callback([options, &context] { run_verify(*options, context); });
 }
 
