@@ -2,11 +2,12 @@
 """Reads exported files with other people's software: validates every row with jsonschema and loads every file with Hugging Face
 datasets (torch-free).
 
+  datasets_peer_test.py --program build/release/gauntlet         makes tasks, plays them and exports them first
   datasets_peer_test.py --tests build/release/gauntlet_tests     the test program writes sample exports first
   datasets_peer_test.py --exports DIR                            DIR holds rl_superset/, rl_nemo_gym/, sft_messages/, sft_sharegpt/
 
-Makes the virtual environment .venv/peers beside the sources on its first run. Exit status: 0 if all is well or the environment could
-not be made (then it prints "skipped: …"), 1 if a reader found fault.
+Several may be given. Makes a virtual environment (--venv, with the packages of requirements.txt) on its first run. Exit status: 0 if
+all is well, 1 if a reader found fault, 77 if the environment could not be made (then it prints "skipped: ...").
 """
 
 import argparse
@@ -18,20 +19,21 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv" / "peers"
-PACKAGES = ["datasets", "pyarrow", "jsonschema"]
+REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 SAMPLE_CASE = "the four exports are written for other readers when a folder is named"
 FORMATS = ["rl_superset", "rl_nemo_gym", "sft_messages", "sft_sharegpt"]
+SKIPPED = 77
 
 
-def make_venv():
+def make_venv(venv):
     """The interpreter of the environment, or None with the reason printed."""
-    python = VENV / "bin" / "python"
-    complete = VENV / "complete"  # written last, so that a cut installation is done again
-    if complete.exists() and complete.read_text() == " ".join(PACKAGES):
+    python = venv / "bin" / "python"
+    complete = venv / "complete"  # written last, so that a cut installation is done again
+    wanted = REQUIREMENTS.read_text()
+    if complete.exists() and complete.read_text() == wanted:
         return python
-    steps = [[sys.executable, "-m", "venv", "--clear", str(VENV)],
-             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES]]
+    steps = [[sys.executable, "-m", "venv", "--clear", str(venv)],
+             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--timeout", "15", "--retries", "1", "-r", str(REQUIREMENTS)]]
     for step in steps:
         try:
             done = subprocess.run(step, capture_output=True, text=True)
@@ -40,9 +42,9 @@ def make_venv():
             return None
         if done.returncode != 0:
             last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-            print(f"skipped: could not make {VENV}: {last}")
+            print(f"skipped: could not make {venv}: {last}")
             return None
-    complete.write_text(" ".join(PACKAGES))
+    complete.write_text(wanted)
     return python
 
 
@@ -123,6 +125,51 @@ def check_texts(name, rows):
     return []
 
 
+def check_tools(name, rows):
+    """Every call names a tool of the row, and its arguments are ones that the tool takes."""
+    import jsonschema
+
+    problems = []
+    for number, row in enumerate(rows):
+        if name in ("rl_superset", "rl_nemo_gym"):
+            tools = json.loads(row["tools"]) if name == "rl_superset" else row["responses_create_params"]["tools"]
+            schemas = {tool["function"]["name"] if name == "rl_superset" else tool["name"]: tool for tool in tools}
+            if not schemas:
+                problems.append(f"row {number}: no tools")
+            continue
+        if name != "sft_messages":
+            continue
+        schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in json.loads(row["tools"])}
+        answered = {message["tool_call_id"] for message in row["messages"] if message["role"] == "tool"}
+        calls = [call for message in row["messages"] for call in message.get("tool_calls") or []]
+        last = {call["id"] for call in row["messages"][-1].get("tool_calls") or []}
+        for call in calls:
+            function = call["function"]
+            if function["name"] not in schemas:
+                problems.append(f"row {number}: the call of {function['name']} names no tool of the row")
+                continue
+            if call["id"] not in answered and call["id"] not in last:
+                problems.append(f"row {number}: call {call['id']} has no result")
+            arguments = function["arguments"]
+            arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+            for error in jsonschema.Draft202012Validator(schemas[function["name"]]).iter_errors(arguments):
+                problems.append(f"row {number}: {function['name']}: {error.message[:200]}")
+    return problems
+
+
+def check_leaks(name, rows):
+    """Nothing that judges is shown to the model."""
+    problems = []
+    for number, row in enumerate(rows):
+        shown = {"rl_superset": lambda: [row["prompt"], row["tools"]],
+                 "rl_nemo_gym": lambda: [row["responses_create_params"]],
+                 "sft_messages": lambda: [row["messages"], row["tools"]],
+                 "sft_sharegpt": lambda: [row["conversations"], row["tools"]]}[name]()
+        text = json.dumps(shown)
+        problems += [f"row {number}: the model is shown {word}" for word in ("oracle_answer", "ground_truth", "env_sha256", "solution_count") if word in text]
+    return problems
+
+
 def check_exports(folder):
     failed = False
     for name in FORMATS:
@@ -133,7 +180,7 @@ def check_exports(folder):
             continue
         rows_of = {split: read_rows(path) for split, path in files.items()}
         rows = [row for part in rows_of.values() for row in part]
-        problems = check_rows(name, rows) + check_texts(name, rows) + check_loading(name, files, rows_of)
+        problems = check_rows(name, rows) + check_texts(name, rows) + check_tools(name, rows) + check_leaks(name, rows) + check_loading(name, files, rows_of)
         if name == "sft_sharegpt":
             problems += check_sharegpt(rows)
         failed = failed or bool(problems)
@@ -143,29 +190,61 @@ def check_exports(folder):
     return 1 if failed else 0
 
 
+def write_program_exports(program, folder):
+    """A store as users make one: several levels, a named task, an environment of one's own, two agents, a stored fault-free run."""
+    store = folder / "t.db"
+
+    def gauntlet(*words):
+        done = subprocess.run([str(program), *map(str, words)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"gauntlet {' '.join(map(str, words))}: exit {done.returncode}: {done.stderr.strip()}")
+
+    for level, count in ((1, 6), (2, 6), (3, 4)):
+        gauntlet("synth", "trip_planning", "--count", count, "--difficulty", level, "--random-tries", 100, "--db", store)
+    gauntlet("synth", "trip_planning", "--named", "paper", "--random-tries", 100, "--db", store)
+    gauntlet("synth", ROOT / "examples" / "library.json", "--count", 4, "--difficulty", 1, "--random-tries", 100, "--db", store)
+    gauntlet("bench", "--db", store, "--model", "oracle", "--repeats", 2, "--run", "oracle")
+    gauntlet("bench", "--db", store, "--model", "greedy", "--run", "greedy")
+    for name in FORMATS:
+        kind, form = name.split("_", 1)
+        gauntlet("export", kind, "--format", form, "--db", store, "--out", folder / name, "--validation-share", 0.3)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--tests", type=pathlib.Path, help="the test program")
-    source.add_argument("--exports", type=pathlib.Path, help="a folder with exports")
+    parser.add_argument("--program", type=pathlib.Path, help="the built gauntlet")
+    parser.add_argument("--tests", type=pathlib.Path, help="the test program")
+    parser.add_argument("--exports", type=pathlib.Path, help="a folder with exports")
+    parser.add_argument("--venv", type=pathlib.Path, default=ROOT / "build" / "peers", help="where the virtual environment is made")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if not (arguments.program or arguments.tests or arguments.exports):
+        parser.error("give --program, --tests or --exports")
 
     if not arguments.inside:
-        python = make_venv()
+        python = make_venv(arguments.venv)
         if python is None:
-            return 0
+            return SKIPPED
         offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
         return subprocess.run([str(python), __file__, "--inside", *sys.argv[1:]], env=offline).returncode
+    status = 0
     if arguments.exports:
-        return check_exports(arguments.exports)
-    with tempfile.TemporaryDirectory() as folder:
-        written = subprocess.run([str(arguments.tests), f"--test-case={SAMPLE_CASE}"],
-                                 env={**os.environ, "GAUNTLET_EXPORTS": folder}, capture_output=True, text=True)
-        if written.returncode != 0:
-            print(f"FAILED: {arguments.tests} could not write the sample exports:\n{written.stdout}{written.stderr}")
-            return 1
-        return check_exports(pathlib.Path(folder))
+        status |= check_exports(arguments.exports)
+    if arguments.program:
+        with tempfile.TemporaryDirectory() as folder:
+            print("what the program exports:")
+            write_program_exports(arguments.program.resolve(), pathlib.Path(folder))
+            status |= check_exports(pathlib.Path(folder))
+    if arguments.tests:
+        with tempfile.TemporaryDirectory() as folder:
+            print("the tests' sample rows:")
+            written = subprocess.run([str(arguments.tests), f"--test-case={SAMPLE_CASE}"],
+                                     env={**os.environ, "GAUNTLET_EXPORTS": folder}, capture_output=True, text=True)
+            if written.returncode != 0:
+                print(f"FAILED: {arguments.tests} could not write the sample exports:\n{written.stdout}{written.stderr}")
+                return 1
+            status |= check_exports(pathlib.Path(folder))
+    return status
 
 
 if __name__ == "__main__":
