@@ -65,24 +65,52 @@ std::string cell(const std::map<std::int64_t, PassEstimate>& estimates, std::int
   return fmt::format("{} ({})", percent(it->second.value), percent_interval(it->second.interval));
 }
 
-std::string table_row(const std::string& name, const GroupReport& group, std::int64_t largest_k) {
-  std::string row = fmt::format("{:<28} {:>6} {:>6} {:>6} {:>6} {:>6} {:>20} {:>13}", name, group.tasks, group.n, group.scored,
-                                group.infrastructure_faults, group.cancelled, cell(group.pass_at, 1),
-                                group.wilson ? percent_interval(*group.wilson) : "–");
+constexpr std::size_t kNameWidth = 24;
+
+std::string named(const std::string& name) { return fmt::format("{:<{}}", name, kNameWidth); }
+
+std::string outcome_head() {
+  return named("") + fmt::format(" {:>6} {:>6} {:>6} {:>6} {:>6} {:>20} {:>14}\n", "tasks", "n", "scored", "faults", "cancel", "pass@1 %", "Wilson %");
+}
+
+std::string outcome_row(const std::string& name, const GroupReport& group) {
+  return named(name) + fmt::format(" {:>6} {:>6} {:>6} {:>6} {:>6} {:>20} {:>14}\n", group.tasks, group.n, group.scored, group.infrastructure_faults, group.cancelled,
+                                   cell(group.pass_at, 1), group.wilson ? percent_interval(*group.wilson) : "–");
+}
+
+std::string effort_head(std::int64_t largest_k) {
+  std::string head = named("");
+  if (largest_k > 1) head += fmt::format(" {:>20} {:>20}", fmt::format("pass@{} %", largest_k), fmt::format("pass^{} %", largest_k));
+  return head + fmt::format(" {:>8} {:>6} {:>6} {:>8}\n", "tokens", "calls", "errors", "ms");
+}
+
+std::string effort_row(const std::string& name, const GroupReport& group, std::int64_t largest_k) {
+  std::string row = named(name);
   if (largest_k > 1) row += fmt::format(" {:>20} {:>20}", cell(group.pass_at, largest_k), cell(group.pass_hat, largest_k));
-  return row + fmt::format(" {:>9.0f} {:>7.1f} {:>7.2f} {:>8.0f}\n", group.means.prompt_tokens + group.means.completion_tokens,
-                           group.means.tool_calls, group.means.tool_errors, group.means.wall_ms);
+  return row + fmt::format(" {:>8.0f} {:>6.1f} {:>6.2f} {:>8.0f}\n", group.means.prompt_tokens + group.means.completion_tokens, group.means.tool_calls, group.means.tool_errors,
+                           group.means.wall_ms);
 }
 
-std::string table_head(std::int64_t largest_k) {
-  std::string head = fmt::format("{:<28} {:>6} {:>6} {:>6} {:>6} {:>6} {:>20} {:>13}", "", "tasks", "n", "scored", "faults",
-                                 "cancel", "pass@1 % (tasks)", "Wilson %");
-  if (largest_k > 1)
-    head += fmt::format(" {:>20} {:>20}", fmt::format("pass@{} %", largest_k), fmt::format("pass^{} %", largest_k));
-  return head + fmt::format(" {:>9} {:>7} {:>7} {:>8}\n", "tokens", "calls", "errors", "ms");
-}
+std::string level_name(int level) { return level == 0 ? "no level" : fmt::format("level {}", level); }
 
-std::string level_name(int level) { return level == 0 ? "level unset" : fmt::format("level {}", level); }
+using NamedGroups = std::vector<std::pair<std::string, const GroupReport*>>;
+
+/// Rows of the tables: the run, each domain with its levels, and the levels over all domains if there are several.
+NamedGroups groups_of(const Report& report) {
+  NamedGroups out;
+  const bool several = report.by_domain.size() != 1;
+  if (several) out.emplace_back("all", &report.overall);
+  for (const auto& [name, group] : report.by_domain) {
+    out.emplace_back(name, &group);
+    const auto levels = report.by_domain_level.find(name);
+    if (levels == report.by_domain_level.end()) continue;
+    for (const auto& [level, at_level] : levels->second) out.emplace_back("  " + level_name(level), &at_level);
+  }
+  if (several) {
+    for (const auto& [level, group] : report.by_level) out.emplace_back(level_name(level), &group);
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -109,24 +137,19 @@ std::string report_text(const Report& report) {
   std::string out =
       fmt::format("run {}\nrequested {} = completed {} + failed {} + cancelled {} + missing {}\n\n", report.run.run_id,
                   report.requested, report.completed, report.failed, report.cancelled, report.missing);
-  out += table_head(largest_k);
-  out += table_row("all", report.overall, largest_k);
-  for (const auto& [name, group] : report.by_domain) {
-    out += table_row(name, group, largest_k);
-    const auto levels = report.by_domain_level.find(name);
-    if (levels == report.by_domain_level.end()) continue;
-    for (const auto& [level, at_level] : levels->second) out += table_row("  " + level_name(level), at_level, largest_k);
-  }
-  if (report.by_domain.size() > 1) {
-    for (const auto& [level, group] : report.by_level) out += table_row(level_name(level), group, largest_k);
-  }
+  // Two tables, so that each fits a terminal of 100 columns.
+  const auto groups = groups_of(report);
+  out += outcome_head();
+  for (const auto& [name, group] : groups) out += outcome_row(name, *group);
+  out += "\n" + effort_head(largest_k);
+  for (const auto& [name, group] : groups) out += effort_row(name, *group, largest_k);
   out += "\nstopped by:";
   for (const auto& [reason, count] : report.overall.stop_reasons) out += fmt::format(" {} {}", reason, count);
   if (report.overall.unscored > 0)
     out += fmt::format("\n{} episodes ended in order but could not be judged", report.overall.unscored);
   if (report.overall.tasks_unscored > 0)
     out += fmt::format("\n{} tasks have no scored episode and are in no pass rate", report.overall.tasks_unscored);
-  out += "\nIntervals are 95 %, clustered by task; Wilson takes episodes as independent.";
+  out += "\nIntervals are 95 %, clustered by task; Wilson's takes episodes as independent.\nTokens, calls, errors and ms are means of an episode.";
   if (report.overall.total_cost > 0) out += fmt::format(" Cost: {:.4f}.", report.overall.total_cost);
   return out + "\n";
 }

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <sstream>
+
 #include "datasets/sample_store.h"
 
 using gauntlet::sample::contains;
@@ -90,6 +93,16 @@ TEST_CASE("the text form shows accounting, rates with intervals and stop reasons
   CHECK(contains(text, "pass^2 %"));
   CHECK(contains(text, "stopped by: cancelled 1 model_fault 1 submitted 4"));
   CHECK(contains(text, "1 tasks have no scored episode"));
+}
+
+TEST_CASE("the tables fit a terminal of 100 columns") {
+  const sample::TemporaryFolder folder;
+  std::istringstream lines(report_text(build_report(mixed_store(folder.file("s.db")), "r")));
+  for (std::string line; std::getline(lines, line);) {
+    const auto columns = std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+    CAPTURE(line);
+    CHECK(columns <= 100);
+  }
 }
 
 TEST_CASE("an empty name reports on the latest run, and an unknown one lists what there is") {
