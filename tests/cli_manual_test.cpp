@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "datasets/sqlite.h"
 #include "tests/cli_support.h"
 
 using gauntlet::sample::contains;
@@ -77,6 +78,32 @@ TEST_CASE("docs/commands.md is what the program says of itself") {
   const bool same = told == written;
   INFO("make it anew: build/release/gauntlet help --format markdown > docs/commands.md");
   CHECK(same);
+}
+
+TEST_CASE("the queries of docs/store.md run on a store that the program made") {
+  const sample::TemporaryFolder folder;
+  const std::string path = folder.file("t.db");
+  const std::string task = sample::make_small_store(path).at(0);
+  REQUIRE(gauntlet_run({"bench", "--db", path, "--model", "greedy", "--run", "r1"}).exit_code == 0);
+  const Database store(path, DatabaseAccess::ReadOnly, std::chrono::seconds(1));
+  bool inside = false;
+  std::string query;
+  std::vector<std::int64_t> rows;
+  for (const auto& line : lines_of(read_text_file(std::string(GAUNTLET_TEST_DATA) + "/../docs/store.md"))) {
+    if (line.starts_with("```")) inside = line == "```sql";
+    else if (inside) query += line + "\n";
+    if (query.empty() || !line.ends_with(';')) continue;
+    const std::string placeholder = "trip_planning-0123456789abcdef";
+    if (const auto at = query.find(placeholder); at != std::string::npos) query.replace(at, placeholder.size(), task);
+    CAPTURE(query);
+    Statement statement = store.prepare(query, "run a query of the docs");
+    statement.start();
+    rows.push_back(0);
+    while (statement.next()) ++rows.back();
+    query.clear();
+  }
+  REQUIRE(rows.size() == 4);
+  for (const std::int64_t count : rows) CHECK(count > 0);
 }
 
 TEST_CASE("the version is told on stdout") {
