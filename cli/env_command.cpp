@@ -97,7 +97,7 @@ void add_env_command(CLI::App& app, Context& context) {
   env->group("Environments and formats");
   env->require_subcommand(1);
   context.manuals[env] = {.description = "An environment is one JSON document: tables and how they are filled, tools as SQL statements, how an answer is handed in, and task templates.",
-                          .examples = {{"Check a spec of your own, then make tasks of it", "gauntlet env check library.json && gauntlet synth ./library.json --count 10 --db library.db"}},
+                          .examples = {{"Check a spec of your own, then make tasks of it", "gauntlet env check library.json && gauntlet synth ./library.json --count 10 --difficulty 1 --db library.db"}},
                           .exit_status = {},
                           .see_also = {"docs/environments.md"}};
 

@@ -162,7 +162,7 @@ void add_synth_command(CLI::App& app, Context& context) {
       .examples = {{"A hundred tasks of medium difficulty", "gauntlet synth trip_planning --count 100 --difficulty 3 --db trips.db"},
                    {"Hard ones that need 30 to 40 calls", "gauntlet synth trip_planning --count 10 --difficulty level=4,minimal_tool_calls=30..40 --db trips.db"},
                    {"The instance printed in the paper", "gauntlet synth trip_planning --named paper --db trips.db --json"},
-                   {"From an environment of your own", "gauntlet synth ./library.json --count 10 --db library.db"}},
+                   {"From an environment of your own", "gauntlet synth ./library.json --count 10 --difficulty 1 --db library.db"}},
       .exit_status = {{0, "all were made"}, {1, "fewer could be made"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C"}},
       .see_also = {"docs/environments.md", "docs/certificates.md"}};
   command->callback([options, &context] { run_synth(*options, context); });

@@ -1,6 +1,7 @@
 // What the program says to wrong commands, files and machines: what was found, what is accepted, and an exit code that tells which.
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -169,6 +170,36 @@ TEST_CASE("a store on a read-only file system can be read and exported, and writ
   const ProcessResult inside = confined({"export", "rl", "--db", store, "--out", folder.file("rl")});
   CHECK(inside.exit_code == 3);
   CHECK(contains(inside.err, folder.file("rl")));
+}
+
+TEST_CASE("what this user may not touch is told with its name") {
+  const TemporaryFolder folder;  // of this user alone
+  const std::string store = folder.file("t.db");
+  sample::make_small_store(store);
+  const bool root = ::geteuid() == 0;  // whom permissions do not bind
+  if (!root) std::filesystem::permissions(folder.path(), std::filesystem::perms::none);
+  const auto barred = [&](std::vector<std::string> words) {
+    const std::vector<std::string> program = root ? std::vector<std::string>{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", GAUNTLET_PROGRAM}
+                                                  : std::vector<std::string>{GAUNTLET_PROGRAM};
+    words.insert(words.begin(), program.begin(), program.end());
+    return sample::run_process(words);
+  };
+  const bool can = barred({"--version"}).exit_code == 0;
+  const std::vector<std::vector<std::string>> attempts = {{"report", "--db", store},
+                                                          {"synth", "trip_planning", "--count", "1", "--db", folder.file("new.db")},
+                                                          {"env", "check", folder.file("spec.json")},
+                                                          {"env", "dump", "--domain", "bookings", "--out", folder.file("w.db")},
+                                                          {"demo", "--out", folder.file("demo")}};
+  for (const auto& words : attempts) {
+    if (!can) break;
+    const ProcessResult result = barred(words);
+    CAPTURE(words.front());
+    CAPTURE(result.err);
+    CHECK(result.exit_code == 3);
+    CHECK(contains(result.err, folder.path()));
+  }
+  if (!root) std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
+  if (!can) MESSAGE("skipped: the program cannot be run as another user");
 }
 
 TEST_CASE("an endpoint that refuses or answers HTML is told at once, and nothing is scored") {
