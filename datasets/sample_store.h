@@ -151,10 +151,12 @@ inline Episode faulty_episode(const std::string& run_id, const std::string& task
 
 inline EnvironmentInfos environments() {
   const Json city = {{"type", "object"}, {"properties", {{"city", {{"type", "string"}}}}}, {"required", {"city"}}};
+  const Json result = {{"type", "object"}, {"properties", {{"result", {{"type", "string"}}}}}, {"required", {"result"}}};
   return {{kEnvSha256,
            {.name = "trip_planning",
             .tools = {{.name = "list_hotels", .description = "Hotels of a city.", .parameters = city},
-                      {.name = "get_weather", .description = "Weather of a city.", .parameters = city}},
+                      {.name = "get_weather", .description = "Weather of a city.", .parameters = city},
+                      {.name = "submit_result", .description = "Hands in the answer.", .parameters = result}},
             .system_prompt = "Use the tools."}}};
 }
 
