@@ -12,6 +12,7 @@ namespace gauntlet {
 namespace {
 
 constexpr std::size_t kMaxToolCalls = 1024;
+constexpr std::size_t kMaxNameBytes = 64;
 
 const Json* find(const Json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -46,7 +47,32 @@ bool says_context_length(const std::string& message, const std::string& code) {
   return std::any_of(kSigns.begin(), kSigns.end(), [&](auto sign) { return text.find(sign) != std::string::npos; });
 }
 
-Json message_to_wire(const Message& message, std::string_view reasoning_field) {
+/// Servers answer a history whose calls they cannot read with an error, and the episode would end by the model's slip: what the model
+/// wrote goes back whole, but as JSON.
+std::string arguments_to_wire(const std::string& arguments) {
+  if (arguments.find_first_not_of(" \t\r\n") == std::string::npos) return "{}";
+  try {
+    if (parse_json(arguments, "the arguments").is_object()) return arguments;
+  } catch (const Error&) {
+    // The tool's result has told the model what is wrong.
+  }
+  return dump_json(Json{{"unreadable_arguments", arguments}});
+}
+
+/// OpenAI's rule: 1 to 64 letters, digits, low lines and hyphens.
+std::string name_to_wire(const std::string& name) {
+  std::string out = name.substr(0, kMaxNameBytes);
+  std::replace_if(
+      out.begin(), out.end(), [](unsigned char c) { return std::isalnum(c) == 0 && c != '_' && c != '-'; }, '_');
+  return out.empty() ? "unnamed" : out;
+}
+
+Json message_to_wire(Message message, std::string_view reasoning_field) {
+  for (ToolCall& call : message.tool_calls) {
+    call.name = name_to_wire(call.name);
+    call.arguments = arguments_to_wire(call.arguments);
+  }
+  if (!message.tool_name.empty()) message.tool_name = name_to_wire(message.tool_name);
   Json out = to_json(message);
   if (message.reasoning.empty() || reasoning_field == kReasoningContentField) return out;
   out.erase(std::string(kReasoningContentField));

@@ -30,6 +30,19 @@ TEST_CASE("a request carries tools, sampling and earlier reasoning under the ask
         R"("stream_options":{"include_usage":true},"top_k":20})");
 }
 
+TEST_CASE("calls that no server would read go back as JSON that holds what the model wrote") {
+  ChatRequest request;
+  Message message{.role = Role::Assistant};
+  message.tool_calls = {{"a", "look", R"({"x": 1})"}, {"b", "look", "  "}, {"c", "look", "{\"x\": "}, {"d", "look", "[1]"}, {"e", "", "{}"}, {"f", "go to <b>", R"({"x":1,"x":2})"}};
+  request.messages = {message, {.role = Role::Tool, .content = "{}", .tool_call_id = "f", .tool_name = "go to <b>"}};
+  const Json body = chat_request_to_json(request, {.model = "m"});
+  std::vector<std::string> sent;
+  for (const Json& call : body["messages"][0]["tool_calls"]) sent.push_back(call["function"]["name"].get<std::string>() + " " + call["function"]["arguments"].get<std::string>());
+  CHECK(sent == std::vector<std::string>{R"(look {"x": 1})", "look {}", R"(look {"unreadable_arguments":"{\"x\": "})", R"(look {"unreadable_arguments":"[1]"})", "unnamed {}",
+                                         R"(go_to__b_ {"unreadable_arguments":"{\"x\":1,\"x\":2}"})"});
+  CHECK(body["messages"][1]["name"] == "go_to__b_");
+}
+
 TEST_CASE("the thinking mode is sent only when asked for") {
   ChatRequest request;
   request.mode = ThinkingMode::Chat;
