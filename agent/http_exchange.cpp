@@ -11,6 +11,7 @@
 
 #include <condition_variable>
 #include <exception>
+#include <list>
 #include <mutex>
 #include <thread>
 
@@ -46,23 +47,52 @@ class SocketHold {
   int socket_ = -1;
 };
 
-/// Shuts the connection down when the deadline passes or the caller gives up. Repeats until destroyed, because a socket may be
-/// opened after the first time.
+/// One thread that breaks off the calls of an endpoint whose deadline passes or whose caller gives up, however many there are. It tries
+/// again until a call is forgotten, because a socket may be opened after the first time.
 class Watcher {
  public:
-  Watcher(SocketHold& socket, Clock::time_point deadline, const CancelFlag& cancel)
-      : thread_([this, &socket, deadline, &cancel](const std::stop_token& stop) {
-          std::unique_lock lock(mutex_);
-          while (!wake_.wait_for(lock, stop, kWatchInterval, [&] { return stop.stop_requested(); })) {
-            if (stop.stop_requested()) return;
-            if (cancel.load() || Clock::now() >= deadline) socket.shut_down();
-          }
-        }) {}
+  struct Call {
+    SocketHold& socket;
+    Clock::time_point deadline;
+    const CancelFlag& cancel;
+  };
+
+  /// Watches while it lives.
+  class Guard {
+   public:
+    Guard(Watcher& watcher, Call call) : watcher_(watcher) {
+      const std::lock_guard lock(watcher_.mutex_);
+      place_ = watcher_.calls_.insert(watcher_.calls_.end(), call);
+      watcher_.wake_.notify_one();
+    }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+    ~Guard() {
+      const std::lock_guard lock(watcher_.mutex_);
+      watcher_.calls_.erase(place_);
+    }
+
+   private:
+    Watcher& watcher_;
+    std::list<Call>::iterator place_;
+  };
 
  private:
+  void watch(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (wake_.wait(lock, stop, [&] { return !calls_.empty(); })) {
+      const auto now = Clock::now();
+      for (const Call& call : calls_) {
+        if (call.cancel.load() || now >= call.deadline) call.socket.shut_down();
+      }
+      wake_.wait_for(lock, stop, kWatchInterval, [] { return false; });
+    }
+  }
+
   std::mutex mutex_;
   std::condition_variable_any wake_;
-  std::jthread thread_;  // Last: it is joined before what it uses goes.
+  std::list<Call> calls_;
+  std::jthread thread_{[this](const std::stop_token& stop) { watch(stop); }};  // Last: it is joined before what it uses goes.
 };
 
 /// Takes the body in and remembers why it stopped.
@@ -151,6 +181,7 @@ class HttpEndpoint::Connection {
 struct HttpEndpoint::Pool {
   std::mutex mutex;
   std::vector<std::unique_ptr<Connection>> idle;
+  Watcher watcher;
 };
 
 HttpEndpoint::HttpEndpoint(EndpointUrl url, HttpLimits limits)
@@ -190,7 +221,7 @@ HttpResult HttpEndpoint::exchange(const HttpCall& call, const CancelFlag& cancel
   httplib::Error error = httplib::Error::Success;
   bool sent = false;
   {
-    const Watcher watcher(connection->socket(), call.deadline, cancel);
+    const Watcher::Guard guard(pool_->watcher, {.socket = connection->socket(), .deadline = call.deadline, .cancel = cancel});
     sent = connection->client().send(request, response, error);
   }
   if (sink.failure) std::rethrow_exception(sink.failure);
