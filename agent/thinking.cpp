@@ -24,16 +24,15 @@ ThinkingPolicy parse_thinking_policy(std::string_view name) {
 
 void apply_thinking_policy(std::vector<Message>& messages, ThinkingPolicy policy) {
   if (policy == ThinkingPolicy::All) return;
-  std::size_t keep_from = messages.size();
-  for (std::size_t i = messages.size(); i-- > 0;) {
+  // Without a user message all thinking is later than the last one.
+  std::size_t keep_from = policy == ThinkingPolicy::None ? messages.size() : 0;
+  for (std::size_t i = messages.size(); i-- > 0 && policy != ThinkingPolicy::None;) {
     const bool user = messages[i].role == Role::User || messages[i].role == Role::Developer;
-    const bool boundary = policy == ThinkingPolicy::SinceLastUser ? user : policy == ThinkingPolicy::Last ? messages[i].role == Role::Assistant : false;
-    if (boundary) {
-      keep_from = i;
-      break;
-    }
+    if (policy == ThinkingPolicy::SinceLastUser ? !user : messages[i].role != Role::Assistant) continue;
+    keep_from = i;
+    break;
   }
-  for (std::size_t i = 0; i < std::min(keep_from, messages.size()); ++i) messages[i].reasoning.clear();
+  for (std::size_t i = 0; i < keep_from; ++i) messages[i].reasoning.clear();
 }
 
 }  // namespace gauntlet
