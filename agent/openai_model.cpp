@@ -26,6 +26,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kExcerptBytes = 200;
 constexpr std::size_t kMaxErrorBodyBytes = 64 * 1024;
 constexpr std::chrono::milliseconds kSleepSlice{20};
+constexpr std::chrono::seconds kStillArriving{10};  ///< a stream whose last event is younger than that is at work
 
 /// Why one attempt brought no reply.
 struct Failure {
@@ -144,7 +145,7 @@ class CompletionReader {
                                  "address end in /v1?)",
                                  where, excerpt(body_))};
     }
-    const Json body = parse_json(body_, "the reply");
+    const Json body = parse_json(valid_utf8(body_), "the reply");
     if (const auto error = find_wire_error(body)) return wire_failure(where, *error);
     builder_.add_body(body);
     return builder_.take();
@@ -157,11 +158,12 @@ class CompletionReader {
 
   void on_event(std::string_view data) {
     if (done_ || error_) return;
+    last_event_ = Clock::now();
     if (data == "[DONE]") {
       done_ = true;
       return;
     }
-    const Json chunk = parse_json(data, "an event of the stream");
+    const Json chunk = parse_json(valid_utf8(data), "an event of the stream");
     error_ = find_wire_error(chunk);
     if (!error_) builder_.add_chunk(chunk);
   }
@@ -171,6 +173,8 @@ class CompletionReader {
     if (error_) return wire_failure(where, *error_);
     // A reply that is whole counts, whatever became of the connection after it.
     if (done_ || builder_.finished()) return builder_.take();
+    if (result.end == HttpEnd::DeadlinePassed && last_event_ && Clock::now() - *last_event_ < kStillArriving)
+      return Failure{FaultClass::OutOfTime, where + ": the deadline passed while the reply was arriving"};
     if (result.end != HttpEnd::Complete) return end_failure(where, result);
     return Failure{FaultClass::Protocol,
                    fmt::format("{}: the stream ended without a finish reason or [DONE], after {}", where, excerpt(shown_)),
@@ -182,6 +186,7 @@ class CompletionReader {
   std::string body_;
   std::string shown_;
   std::optional<WireError> error_;
+  std::optional<Clock::time_point> last_event_;
   bool done_ = false;
 };
 

@@ -338,15 +338,25 @@ TEST_CASE("a redirect is not followed") {
   CHECK(has(caught.message, "elsewhere.example"));
 }
 
-TEST_CASE("the deadline ends a call that waits for an answer") {
-  ScriptedAnswer silent = stream_answer({R"({"choices":[{"delta":{"content":"x"}}]})"});
+TEST_CASE("the deadline ends a call that waits for an answer, and tells a silent endpoint from one that is at work") {
+  ScriptedAnswer silent = stream_answer({});
   silent.hold = true;
-  ScriptedEndpoint endpoint({silent});
+  ScriptedAnswer working = stream_answer({R"({"choices":[{"delta":{"content":"x"}}]})"});
+  working.hold = true;
+  for (const auto& [answer, fault] : {std::pair{silent, FaultClass::Timeout}, std::pair{working, FaultClass::OutOfTime}}) {
+    ScriptedEndpoint endpoint({answer});
+    OpenAiModel model(options_for(endpoint.base_url()));
+    ChatRequest request = say_hi();
+    request.deadline = Clock::now() + milliseconds(150);
+    CHECK(fault_of(model, request).fault == fault);
+    CHECK(Clock::now() - request.deadline < milliseconds(1000));
+  }
+}
+
+TEST_CASE("bytes that are no UTF-8 are replaced, and the reply is read") {
+  ScriptedEndpoint endpoint({json_answer("{\"choices\":[{\"message\":{\"content\":\"a\xff\"}}]}")});
   OpenAiModel model(options_for(endpoint.base_url()));
-  ChatRequest request = say_hi();
-  request.deadline = Clock::now() + milliseconds(150);
-  CHECK(fault_of(model, request).fault == FaultClass::Timeout);
-  CHECK(Clock::now() - request.deadline < milliseconds(1000));
+  CHECK(ask(model).message.content == "a\uFFFD");
 }
 
 TEST_CASE("an endpoint that stays silent for the read timeout is a Timeout fault") {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 
@@ -26,7 +27,9 @@ struct EpisodeDriver::Impl {
   bool ended = false;
   int malformed_in_a_row = 0;
   int next_call_id = 0;
+  std::set<std::string> used_ids;
   Clock::time_point start = Clock::now();
+  Clock::time_point asked = start;  ///< when the request that waits for a reply was handed out
 
   explicit Impl(EpisodeSetup given) : setup(std::move(given)) {}
 
@@ -36,6 +39,10 @@ struct EpisodeDriver::Impl {
     episode.stop = reason;
   }
 
+  static std::int64_t milliseconds_since(Clock::time_point moment) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - moment).count();
+  }
+
   void append(Message message) {
     if (hidden) episode.messages.push_back(message);
     request.messages.push_back(std::move(message));
@@ -43,7 +50,7 @@ struct EpisodeDriver::Impl {
 
   void check_limits() {
     const EpisodeLimits& limits = setup.limits;
-    const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count();
+    const std::int64_t elapsed = milliseconds_since(start);
     if (episode.steps >= limits.max_steps) return end(StopReason::StepLimit);
     if (episode.tool_calls >= limits.max_tool_calls) return end(StopReason::ToolCallLimit);
     if (episode.usage.completion_tokens >= limits.max_completion_tokens) return end(StopReason::TokenLimit);
@@ -61,16 +68,26 @@ struct EpisodeDriver::Impl {
                      static_cast<double>(reply.usage.completion_tokens) * setup.prices.completion) / 1e6;
   }
 
-  /// Every call gets an id of its own: results are matched by it.
+  /// Every call of the episode gets an id of its own: results are matched by it, and some servers start again with each reply.
   void fix_ids(std::vector<ToolCall>& calls) {
-    std::set<std::string> used;
     for (auto& call : calls) {
-      while (call.id.empty() || !used.insert(call.id).second) call.id = fmt::format("call_{}", next_call_id++);
+      while (call.id.empty() || !used_ids.insert(call.id).second) call.id = fmt::format("call_{}", next_call_id++);
+    }
+  }
+
+  /// The record, the store and what the model sees again hold the same text, so it is made valid here.
+  static void clean(Message& message) {
+    message.content = valid_utf8(message.content);
+    message.reasoning = valid_utf8(message.reasoning);
+    for (auto& call : message.tool_calls) {
+      call.id = valid_utf8(call.id);
+      call.name = valid_utf8(call.name);
+      call.arguments = valid_utf8(call.arguments);
     }
   }
 
   void run_calls(const std::vector<ToolCall>& calls);
-  void answer_malformed(const std::string& problem, bool has_calls);
+  void tell_malformed(const std::string& problem);
 };
 
 void EpisodeDriver::Impl::run_calls(const std::vector<ToolCall>& calls) {
@@ -83,7 +100,7 @@ void EpisodeDriver::Impl::run_calls(const std::vector<ToolCall>& calls) {
     } else {
       try {
         outcome = setup.session.call(call.name, call.arguments);
-      } catch (const Error& error) {
+      } catch (const std::exception& error) {
         episode.fault_class = "environment";
         episode.fault_message = error.what();
         return end(StopReason::EnvironmentFault);
@@ -97,17 +114,13 @@ void EpisodeDriver::Impl::run_calls(const std::vector<ToolCall>& calls) {
   }
 }
 
-/// The model is told what was wrong with its call and may try again.
-void EpisodeDriver::Impl::answer_malformed(const std::string& problem, bool has_calls) {
-  ++episode.malformed_calls;
-  if (++malformed_in_a_row >= setup.limits.max_malformed_in_a_row) return end(StopReason::MalformedLimit);
-  if (has_calls) return;
-  append({.role = Role::User, .content = fmt::format("Your last tool call could not be read: {}. Please write it again.", problem), .reasoning = "", .tool_calls = {}, .tool_call_id = "", .tool_name = ""});
-  if (setup.thinking != ThinkingPolicy::All) {
-    if (!hidden) episode.messages = request.messages;
-    hidden = true;
-    apply_thinking_policy(request.messages, setup.thinking);
-  }
+/// The model is told what was wrong with its call and may try again. This is a new user message, so some policies hide thinking from here on.
+void EpisodeDriver::Impl::tell_malformed(const std::string& problem) {
+  append({.role = Role::User, .content = fmt::format("Your last tool call could not be read: {}. Please write it again.", valid_utf8(problem)), .reasoning = "", .tool_calls = {}, .tool_call_id = "", .tool_name = ""});
+  if (setup.thinking == ThinkingPolicy::All) return;
+  if (!hidden) episode.messages = request.messages;
+  hidden = true;
+  apply_thinking_policy(request.messages, setup.thinking);
 }
 
 EpisodeDriver::EpisodeDriver(EpisodeSetup setup) : impl_(std::make_unique<Impl>(std::move(setup))) {
@@ -134,8 +147,14 @@ EpisodeDriver::EpisodeDriver(EpisodeDriver&&) noexcept = default;
 EpisodeDriver& EpisodeDriver::operator=(EpisodeDriver&&) noexcept = default;
 
 const ChatRequest* EpisodeDriver::next_request() {
-  if (!impl_->ended) impl_->check_limits();
-  return impl_->ended ? nullptr : &impl_->request;
+  Impl& impl = *impl_;
+  if (!impl.ended) impl.check_limits();
+  if (impl.ended) return nullptr;
+  // So that the limit of the episode is met exactly, not overshot by one reply.
+  const std::int64_t tokens_left = impl.setup.limits.max_completion_tokens - impl.episode.usage.completion_tokens;
+  impl.request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(impl.setup.sampling.max_tokens, tokens_left));
+  impl.asked = Clock::now();
+  return &impl.request;
 }
 
 void EpisodeDriver::accept(ChatReply reply) {
@@ -143,27 +162,35 @@ void EpisodeDriver::accept(ChatReply reply) {
   impl.count(reply);
   Message& message = reply.message;
   message.role = Role::Assistant;
+  Impl::clean(message);
   if (impl.setup.mode == ThinkingMode::Chat) message.reasoning.clear();
   impl.fix_ids(message.tool_calls);
   const std::vector<ToolCall> calls = message.tool_calls;
   impl.episode.tokens.push_back(std::move(reply.tokens));
   impl.append(std::move(message));
   if (impl.hidden) apply_thinking_policy(impl.request.messages, impl.setup.thinking);
-  if (!reply.malformed_call.empty()) {
-    impl.answer_malformed(reply.malformed_call, !calls.empty());
-  } else if (calls.empty()) {
-    return impl.end(reply.finish == FinishReason::Length ? StopReason::TokenLimit : StopReason::Answered);
-  } else {
-    impl.malformed_in_a_row = 0;
-  }
-  if (!impl.ended) impl.run_calls(calls);
+  const bool malformed = !reply.malformed_call.empty();
+  impl.malformed_in_a_row = malformed ? impl.malformed_in_a_row + 1 : 0;
+  if (malformed) ++impl.episode.malformed_calls;
+  if (malformed && impl.malformed_in_a_row >= impl.setup.limits.max_malformed_in_a_row) return impl.end(StopReason::MalformedLimit);
+  if (!malformed && calls.empty()) return impl.end(reply.finish == FinishReason::Length ? StopReason::TokenLimit : StopReason::Answered);
+  impl.run_calls(calls);
+  if (malformed && !impl.ended) impl.tell_malformed(reply.malformed_call);
 }
 
 void EpisodeDriver::fault(FaultClass fault, const std::string& message) {
-  if (fault == FaultClass::ContextLength) return impl_->end(StopReason::ContextLimit);
-  impl_->episode.fault_class = fault_name(fault);
-  impl_->episode.fault_message = message;
-  impl_->end(fault == FaultClass::Cancelled ? StopReason::Cancelled : StopReason::ModelFault);
+  Impl& impl = *impl_;
+  if (impl.ended) return;
+  if (fault == FaultClass::ContextLength) return impl.end(StopReason::ContextLimit);
+  if (fault == FaultClass::OutOfTime) return impl.end(StopReason::TimeLimit);
+  const std::int64_t limit = impl.setup.limits.max_wall_ms;
+  if (fault == FaultClass::Timeout && Impl::milliseconds_since(impl.start) >= limit) {
+    // An endpoint that said nothing for most of the time is what used it up; else the agent's earlier steps did.
+    if (2 * Impl::milliseconds_since(impl.asked) < limit) return impl.end(StopReason::TimeLimit);
+  }
+  impl.episode.fault_class = fault_name(fault);
+  impl.episode.fault_message = valid_utf8(message);
+  impl.end(fault == FaultClass::Cancelled ? StopReason::Cancelled : StopReason::ModelFault);
 }
 
 Episode EpisodeDriver::finish() {
@@ -171,7 +198,7 @@ Episode EpisodeDriver::finish() {
   Episode episode = std::move(impl.episode);
   if (!impl.hidden) episode.messages = std::move(impl.request.messages);
   episode.answer = impl.setup.session.answer();
-  episode.wall_ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - impl.start).count();
+  episode.wall_ms = Impl::milliseconds_since(impl.start);
   if (is_infrastructure(episode.stop)) {
     episode.score.unscored_reason = fmt::format("{}: {}", stop_reason_name(episode.stop), episode.fault_message);
     return episode;
@@ -195,8 +222,6 @@ Episode run_episode(ChatModel& model, EpisodeSetup setup, const CancelFlag& canc
     try {
       driver.accept(model.complete(*request, cancel));
     } catch (const ModelFault& fault) {
-      // The episode's own deadline ends it as a limit of the task, not as a fault of the endpoint.
-      if (fault.fault() == FaultClass::Timeout && driver.next_request() == nullptr) continue;
       driver.fault(fault.fault(), fault.what());
     } catch (const std::exception& error) {
       driver.fault(FaultClass::Protocol, fmt::format("unexpected error of the model: {}", error.what()));
