@@ -10,15 +10,26 @@
 #include <mutex>
 #include <thread>
 
+#include "agent/worker_threads.h"
 #include "core/error.h"
 
 namespace gauntlet {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::size_t kMaxQueued = 2048;      ///< finished episodes that wait for the writer; workers wait beyond
 constexpr std::size_t kMaxTransaction = 256;  ///< episodes in one transaction
-constexpr int kMaxThreads = 1024;
+constexpr std::chrono::milliseconds kCancelInterval{20};
+constexpr std::chrono::milliseconds kFirstStoreWait{100};
+constexpr std::chrono::milliseconds kLongestStoreWait{2000};
 
+std::int64_t unix_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+/// Workers (one an episode in flight) play and put what is finished into a queue; one writer stores it in transactions; the calling
+/// thread watches for the caller's wish to stop.
 class Run {
  public:
   Run(const RunPlan& plan, Store& store, RunObserver& observer, const CancelFlag& cancel) : plan_(plan), store_(store), observer_(observer), cancel_(cancel) {}
@@ -30,40 +41,70 @@ class Run {
     Store::Slot slot;
     int attempt = 0;
     int tries_left = 0;
+    bool faulted = false;  ///< an attempt of this run ended in an infrastructure fault
   };
+  void list_pending();
+  void start_workers(WorkerThreads& workers);
   void work();
-  void write();
   Episode play(const Item& item);
+  Episode failed_episode(const Item& item, const std::string& message) const;
   void settle(const Item& item, Episode episode);
+  void write();
   bool store_batch(const std::vector<Episode>& batch);
+  bool is_stored_by_another(const std::vector<Episode>& batch) const;
+  void count_stored(const std::vector<Episode>& batch);
+  void report_stored(const std::vector<Episode>& batch);
+  void wait_for_workers();
   void stop(const std::string& reason);
-  bool halted() const { return stop_.load() || cancel_.load(); }
+  void tell(const std::string& message);
 
   const RunPlan& plan_;
-  Store& store_;
+  Store& store_;                ///< used by the calling thread before the writer starts, then by the writer alone
   RunObserver& observer_;
+  std::mutex observing_;        ///< one call of the observer at a time
   const CancelFlag& cancel_;
-  CancelFlag stop_{false};
-  std::mutex mutex_;
+  CancelFlag stop_{false};      ///< what models look at: the caller's wish, or a reason of our own
+  std::mutex mutex_;            ///< guards all below
   std::condition_variable to_writer_;
   std::condition_variable to_workers_;
+  std::condition_variable to_caller_;
   std::deque<Item> pending_;
   std::deque<Episode> finished_;
-  int busy_ = 0;               ///< episodes being played
+  std::size_t working_ = 0;     ///< worker threads that have not ended
   bool closing_ = false;
+  bool store_failed_ = false;
   int faults_in_a_row_ = 0;
   RunSummary summary_;
   std::exception_ptr error_;
 };
 
+void Run::tell(const std::string& message) {
+  const std::lock_guard lock(observing_);
+  observer_.on_message(message);
+}
+
+/// Under the lock.
 void Run::stop(const std::string& reason) {
   if (summary_.stopped_by.empty()) summary_.stopped_by = reason;
   stop_.store(true);
   to_workers_.notify_all();
 }
 
-Episode Run::play(const Item& item) {
+Episode Run::failed_episode(const Item& item, const std::string& message) const {
   Episode failed;
+  failed.run_id = plan_.record.run_id;
+  failed.task_id = item.slot.task_id;
+  failed.sample = item.slot.sample;
+  failed.attempt = item.attempt;
+  failed.started_unix_ms = unix_ms();
+  failed.stop = StopReason::EnvironmentFault;
+  failed.fault_class = "environment";
+  failed.fault_message = message;
+  failed.score.unscored_reason = "environment_fault: " + message;
+  return failed;
+}
+
+Episode Run::play(const Item& item) {
   try {
     PreparedEpisode prepared = plan_.prepare(item.slot, item.attempt);
     prepared.setup.run_id = plan_.record.run_id;
@@ -71,35 +112,27 @@ Episode Run::play(const Item& item) {
     prepared.setup.sample = item.slot.sample;
     prepared.setup.attempt = item.attempt;
     ChatModel& model = prepared.own_model ? *prepared.own_model : *prepared.shared_model;
-    return run_episode(model, std::move(prepared.setup), cancel_);
+    return run_episode(model, std::move(prepared.setup), stop_);
   } catch (const std::exception& error) {
-    failed.fault_message = error.what();
+    return failed_episode(item, error.what());
   }
-  failed.run_id = plan_.record.run_id;
-  failed.task_id = item.slot.task_id;
-  failed.sample = item.slot.sample;
-  failed.attempt = item.attempt;
-  failed.stop = StopReason::EnvironmentFault;
-  failed.fault_class = "environment";
-  failed.score.unscored_reason = "environment_fault: " + failed.fault_message;
-  return failed;
 }
 
 /// Under the lock: what becomes of a finished episode.
 void Run::settle(const Item& item, Episode episode) {
-  --busy_;
   if (episode.stop == StopReason::Cancelled) {
     ++summary_.cancelled;  // Not stored: a resumed run plays it again.
     return;
   }
   const bool fault = is_infrastructure(episode.stop);
   faults_in_a_row_ = fault ? faults_in_a_row_ + 1 : 0;
-  if (fault && item.tries_left > 0 && !halted()) {
-    pending_.push_back({.slot = item.slot, .attempt = item.attempt + 1, .tries_left = item.tries_left - 1});
+  if (fault && item.tries_left > 0 && !stop_.load()) {
+    // This worker goes on, so somebody is there to take it up.
+    pending_.push_back({.slot = item.slot, .attempt = item.attempt + 1, .tries_left = item.tries_left - 1, .faulted = true});
   } else if (fault) {
     ++summary_.faults;
   }
-  if (fault && faults_in_a_row_ >= plan_.abort_after_faults) {
+  if (fault && faults_in_a_row_ >= plan_.abort_after_faults && !stop_.load()) {
     stop(fmt::format("{} episodes in a row ended in infrastructure faults, the last with: {}", faults_in_a_row_, episode.fault_message));
   }
   finished_.push_back(std::move(episode));
@@ -109,40 +142,62 @@ void Run::settle(const Item& item, Episode episode) {
 void Run::work() {
   std::unique_lock lock(mutex_);
   while (true) {
-    to_workers_.wait(lock, [&] { return halted() || finished_.size() < kMaxQueued; });
-    if (halted() || pending_.empty()) {
-      // Another worker's fault may still put an attempt back.
-      if (halted() || busy_ == 0) break;
-      to_workers_.wait_for(lock, std::chrono::milliseconds(50));
-      continue;
-    }
-    const Item item = pending_.front();
+    to_workers_.wait(lock, [&] { return stop_.load() || finished_.size() < kMaxQueued; });
+    if (stop_.load() || pending_.empty()) break;
+    const Item item = std::move(pending_.front());
     pending_.pop_front();
-    ++busy_;
     lock.unlock();
     Episode episode = play(item);
     lock.lock();
     settle(item, std::move(episode));
-    to_workers_.notify_all();
   }
-  to_workers_.notify_all();
+  if (--working_ == 0) to_caller_.notify_all();
 }
 
-/// Tries until the store takes the batch; a full disk or a lock is waited out.
+/// True if an episode of the batch is there already, which only another process that plays the same run can have stored.
+bool Run::is_stored_by_another(const std::vector<Episode>& batch) const {
+  try {
+    return std::any_of(batch.begin(), batch.end(), [&](const Episode& episode) {
+      return store_.next_attempt(episode.run_id, episode.task_id, episode.sample) > episode.attempt;
+    });
+  } catch (const Error&) {
+    return false;  // The store cannot be read now; waiting may help.
+  }
+}
+
+/// Tries until the store takes the batch; a full disk or a lock is waited out, but only once: what comes after that is tried once.
 bool Run::store_batch(const std::vector<Episode>& batch) {
-  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(plan_.store_retry_seconds);
-  for (int attempt = 0;; ++attempt) {
+  const auto give_up = Clock::now() + std::chrono::seconds(store_failed_ ? 0 : plan_.store_retry_seconds);
+  auto wait = kFirstStoreWait;
+  for (bool first = true;; first = false) {
     try {
       store_.put_episodes(batch);
+      if (!first) tell("the store takes results again");
       return true;
     } catch (const Error& error) {
-      if (std::chrono::steady_clock::now() >= give_up || cancel_.load()) {
-        error_ = std::current_exception();
-        return false;
+      if (error.kind() != ErrorKind::Store) throw;
+      if (is_stored_by_another(batch)) {
+        fail(ErrorKind::Store, fmt::format("another process plays run {} too; end it, then give the same command again ({})", plan_.record.run_id, error.what()));
       }
-      if (attempt == 0) observer_.on_message(fmt::format("could not store {} finished episodes, trying again for {} s: {}", batch.size(), plan_.store_retry_seconds, error.what()));
-      std::this_thread::sleep_for(std::chrono::milliseconds(std::min(2000, 100 << std::min(attempt, 5))));
+      if (Clock::now() >= give_up || cancel_.load()) throw;
+      if (first) tell(fmt::format("could not store {} finished episodes, trying again for {} s: {}", batch.size(), plan_.store_retry_seconds, error.what()));
+      std::this_thread::sleep_for(wait);
+      wait = std::min(kLongestStoreWait, 2 * wait);
     }
+  }
+}
+
+void Run::report_stored(const std::vector<Episode>& batch) {
+  const std::lock_guard lock(observing_);
+  for (const auto& episode : batch) observer_.on_stored(episode);
+}
+
+/// Under the lock.
+void Run::count_stored(const std::vector<Episode>& batch) {
+  for (const auto& episode : batch) {
+    if (is_infrastructure(episode.stop)) continue;
+    ++summary_.completed;
+    summary_.passed += episode.score.scored && episode.score.value == 1.0 ? 1 : 0;
   }
 }
 
@@ -158,51 +213,87 @@ void Run::write() {
     }
     to_workers_.notify_all();
     lock.unlock();
-    const bool stored = store_batch(batch);
-    lock.lock();
-    if (!stored) {
-      stop("the store takes no more results");
-      for (const auto& episode : batch) summary_.cancelled += is_infrastructure(episode.stop) ? 0 : 1;
-      continue;
+    bool stored = false;
+    std::exception_ptr problem;
+    try {
+      stored = store_batch(batch);
+      report_stored(batch);
+    } catch (...) {
+      problem = std::current_exception();
     }
-    for (const auto& episode : batch) {
-      if (!is_infrastructure(episode.stop)) {
-        ++summary_.completed;
-        summary_.passed += episode.score.scored && episode.score.value == 1.0 ? 1 : 0;
-      }
-      observer_.on_stored(episode);
+    lock.lock();
+    if (stored) {
+      count_stored(batch);
+    } else {
+      store_failed_ = true;
+      for (const auto& episode : batch) summary_.cancelled += is_infrastructure(episode.stop) ? 0 : 1;
+    }
+    if (problem) {
+      if (!error_) error_ = problem;
+      stop(stored ? "progress could not be reported" : "the store takes no more results");
     }
   }
 }
 
-RunSummary Run::execute() {
+void Run::list_pending() {
   RunRecord record = plan_.record;
   record.requested = static_cast<std::int64_t>(plan_.work.size());
+  summary_.requested = record.requested;
+  const bool is_new = !store_.find_run(record.run_id).has_value();
   store_.put_run(record);
   const auto done = store_.completed_slots(record.run_id);
-  summary_.requested = record.requested;
   for (const auto& slot : plan_.work) {
     if (done.contains(slot)) {
       ++summary_.completed_before;
       continue;
     }
-    const int attempt = store_.next_attempt(record.run_id, slot.task_id, slot.sample);
+    const int attempt = is_new ? 0 : store_.next_attempt(record.run_id, slot.task_id, slot.sample);
     pending_.push_back({.slot = slot, .attempt = attempt, .tries_left = plan_.retries_on_fault});
   }
+}
+
+void Run::start_workers(WorkerThreads& workers) {
+  const std::size_t wanted = std::min(static_cast<std::size_t>(std::max(1, plan_.in_flight)), pending_.size());
+  working_ = wanted;
+  while (workers.size() < wanted) {
+    if (workers.start([this] { work(); })) continue;
+    const std::size_t allowed = workers.size();
+    {
+      const std::lock_guard lock(mutex_);
+      working_ -= wanted - allowed;
+    }
+    require(allowed > 0, ErrorKind::Infrastructure, "could not start a thread: the system allows no more (ulimit -u, or the container's limit of processes)");
+    tell(fmt::format("the system allows {} threads of the {} asked for; so many episodes are in flight", allowed, wanted));
+    break;
+  }
+}
+
+void Run::wait_for_workers() {
+  std::unique_lock lock(mutex_);
+  while (!to_caller_.wait_for(lock, kCancelInterval, [&] { return working_ == 0; })) {
+    if (cancel_.load() && !stop_.load()) stop("stopped by the user");
+  }
+  closing_ = true;
+  to_writer_.notify_all();
+}
+
+RunSummary Run::execute() {
+  list_pending();
   observer_.on_start(summary_.requested, summary_.completed_before);
+  if (cancel_.load()) stop("stopped by the user");
   {
     std::jthread writer([this] { write(); });
-    {
-      std::vector<std::jthread> workers;
-      const int threads = std::clamp(std::min<int>(plan_.in_flight, static_cast<int>(pending_.size())), 1, kMaxThreads);
-      for (int i = 0; i < threads; ++i) workers.emplace_back([this] { work(); });
+    WorkerThreads workers;
+    try {
+      start_workers(workers);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      error_ = std::current_exception();
     }
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
-    to_writer_.notify_all();
+    wait_for_workers();
   }
-  summary_.cancelled += static_cast<std::int64_t>(pending_.size());
-  if (cancel_.load() && summary_.stopped_by.empty()) summary_.stopped_by = "stopped by the user";
+  for (const auto& item : pending_) ++(item.faulted ? summary_.faults : summary_.cancelled);
+  if (cancel_.load() && summary_.stopped_by.empty() && summary_.cancelled > 0) summary_.stopped_by = "stopped by the user";
   observer_.on_finish(summary_);
   if (error_) std::rethrow_exception(error_);
   const std::int64_t accounted = summary_.completed_before + summary_.completed + summary_.faults + summary_.cancelled;

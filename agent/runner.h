@@ -25,7 +25,7 @@ struct RunPlan {
   std::vector<Store::Slot> work;   ///< in order; slots that the store already holds are skipped
   /// Called on worker threads. Throwing counts as an infrastructure fault of that episode.
   std::function<PreparedEpisode(const Store::Slot&, int attempt)> prepare;
-  int in_flight = 8;               ///< episodes at once
+  int in_flight = 8;               ///< episodes at once, each on a thread with a small stack; 10,000 are fine
   int retries_on_fault = 1;        ///< further attempts of an episode that ended in an infrastructure fault
   int abort_after_faults = 20;     ///< so many such episodes in a row stop the run: the endpoint is not there
   int store_retry_seconds = 60;    ///< how long a full disk or locked store is waited for
@@ -42,7 +42,7 @@ struct RunSummary {
   std::string stopped_by;             ///< empty, or why the run stopped early
 };
 
-/// Called from the runner's threads, one call at a time.
+/// Called from the runner's threads, one call at a time. What a function throws stops the run and comes out of run_all.
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
@@ -53,8 +53,9 @@ class RunObserver {
   virtual void on_finish(const RunSummary& summary) = 0;
 };
 
-/// Blocks until all is done, cancelled or stopped. Throws Error(Store) when the store cannot take results for too long (all that was
-/// reported as stored is), Error(Usage) when the run exists with another configuration.
+/// Blocks until all is done, cancelled or stopped; a run that is stopped breaks off the episodes in flight. What an episode comes to does
+/// not depend on how many are in flight. Throws Error(Store) when the store cannot take results for too long (all that was reported as
+/// stored is), Error(Usage) when the run exists with another configuration.
 RunSummary run_all(const RunPlan& plan, Store& store, RunObserver& observer, const CancelFlag& cancel);
 
 }  // namespace gauntlet
