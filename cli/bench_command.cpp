@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <optional>
 
 #include "agent/progress.h"
 #include "agent/runner.h"
@@ -23,9 +26,10 @@ ThinkingMode parse_mode(const std::string& text) {
   fail(ErrorKind::Usage, fmt::format("--mode: found \"{}\"; accepted: thinking, chat", text));
 }
 
-std::string read_system_prompt(const BenchOptions& options, const EnvSpec& spec) {
-  if (options.system_prompt == "none") return "";
-  return options.system_prompt.empty() ? default_system_prompt(spec) : read_text_file(options.system_prompt);
+/// Nothing: each environment's built-in one.
+std::optional<std::string> read_system_prompt(const BenchOptions& options) {
+  if (options.system_prompt.empty()) return std::nullopt;
+  return options.system_prompt == "none" ? "" : read_text_file(options.system_prompt);
 }
 
 void check(const BenchOptions& options) {
@@ -38,19 +42,23 @@ void check(const BenchOptions& options) {
   at_least("--max-tool-calls", options.limits.max_tool_calls, 1);
   at_least("--max-completion-tokens", options.limits.max_completion_tokens, 1);
   at_least("--timeout-seconds", options.limits.max_wall_ms, 1);
+  at_least("--max-attempts", options.model.max_attempts, 1);
+  at_least("--silence-seconds", options.model.silence_seconds, 1);
   at_least("--max-tokens", options.sampling.max_tokens, 1);
   at_least("--retries-on-fault", options.retries_on_fault, 0);
   at_least("--abort-after-faults", options.abort_after_faults, 1);
   require(options.sampling.temperature >= 0 && options.sampling.temperature <= 2, ErrorKind::Usage, fmt::format("--temperature: found {}; accepted: 0 to 2", options.sampling.temperature));
+  require(options.limits.max_cost == 0 || options.prompt_price > 0 || options.completion_price > 0, ErrorKind::Usage,
+          "--max-cost: found no prices to count by; give --prompt-price or --completion-price too");
   require(options.sampling.top_p > 0 && options.sampling.top_p <= 1, ErrorKind::Usage, fmt::format("--top-p: found {}; accepted: above 0, to 1", options.sampling.top_p));
 }
 
 /// What must not change when a run is resumed. Tasks and repeats are not in it: a run may grow.
-Json configuration(const BenchOptions& options, const ModelChoice& model) {
+Json configuration(const BenchOptions& options, const ModelChoice& model, const std::optional<std::string>& system_prompt) {
   return {{"model", model.description},
           {"mode", options.mode},
           {"thinking_policy", options.thinking_policy},
-          {"system_prompt", options.system_prompt.empty() || options.system_prompt == "none" ? options.system_prompt : sha256_hex(read_text_file(options.system_prompt))},
+          {"system_prompt", options.system_prompt.empty() || options.system_prompt == "none" ? options.system_prompt : sha256_hex(*system_prompt)},
           {"seed", options.seed},
           {"temperature", options.sampling.temperature},
           {"top_p", options.sampling.top_p},
@@ -62,6 +70,32 @@ Json configuration(const BenchOptions& options, const ModelChoice& model) {
           {"max_cost", options.limits.max_cost},
           {"prompt_price", options.prompt_price},
           {"completion_price", options.completion_price}};
+}
+
+/// Progress for people on stderr, and on request a line on stdout for each episode once nothing can lose it any more.
+class BenchProgress : public ConsoleProgress {
+ public:
+  explicit BenchProgress(bool acknowledge) : ConsoleProgress(stderr, err_is_terminal()), acknowledge_(acknowledge) {}
+
+  void on_stored(const Episode& episode) override {
+    ConsoleProgress::on_stored(episode);
+    if (!acknowledge_) return;
+    const Json value = episode.score.scored ? Json(episode.score.value) : Json(nullptr);
+    write_json_line(Json{{"stored", {{"run", episode.run_id}, {"task_id", episode.task_id}, {"sample", episode.sample}, {"attempt", episode.attempt}, {"stop", stop_reason_name(episode.stop)}, {"value", value}}}});
+  }
+
+ private:
+  bool acknowledge_;
+};
+
+/// Each episode at an endpoint holds two descriptors of its connection.
+void allow_connections(int in_flight) {
+  const rlim_t needed = 2 * static_cast<rlim_t>(in_flight) + 100;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed) return;
+  require(limit.rlim_max >= needed, ErrorKind::Usage, fmt::format("--in-flight: {} connections need {} open files, and the system allows {} (ulimit -Hn)", in_flight, needed, limit.rlim_max));
+  limit.rlim_cur = needed;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 std::vector<Store::Slot> list_work(const BenchOptions& options, const Store& store) {
@@ -117,7 +151,9 @@ std::string run_bench(const BenchOptions& options, Context& context) {
   Store store(options.store, StoreMode::ReadWrite);
   TaskShelf shelf(options.store);
   const ModelChoice model = choose_model(options.model, shelf, context.cancel);
-  const Json config = configuration(options, model);
+  if (model.shared != nullptr) allow_connections(options.in_flight);
+  const std::optional<std::string> system_prompt = read_system_prompt(options);
+  const Json config = configuration(options, model, system_prompt);
   const std::string hash = sha256_hex(canonical_json(config));
 
   RunPlan plan;
@@ -135,7 +171,7 @@ std::string run_bench(const BenchOptions& options, Context& context) {
     const auto ready = shelf.task(slot.task_id);
     const std::uint64_t seed = Rng(options.seed).split(slot.task_id).split(static_cast<std::uint64_t>(slot.sample)).split(static_cast<std::uint64_t>(attempt)).next();
     PreparedEpisode prepared{.setup = {.session = Session(ready->environment->runtime, ready->world),
-                                       .system_prompt = read_system_prompt(options, *ready->environment->spec),
+                                       .system_prompt = system_prompt ? *system_prompt : default_system_prompt(*ready->environment->spec),
                                        .user_prompt = ready->task.prompt,
                                        .tools = ready->environment->tools,
                                        .limits = options.limits,
@@ -151,7 +187,7 @@ std::string run_bench(const BenchOptions& options, Context& context) {
     return prepared;
   };
 
-  ConsoleProgress console(stderr, err_is_terminal());
+  BenchProgress console(options.acknowledge);
   FaultCounter progress(console);
   const RunSummary summary = run_all(plan, store, progress, context.cancel);
   tell_faults(progress);
@@ -182,6 +218,7 @@ void add_bench_command(CLI::App& app, Context& context) {
   command->add_option("--api-key-env", o.model.api_key_env, "Environment variable that holds the endpoint's key; default: no key is sent")->type_name("VARIABLE");
   command->add_flag("--stream,!--no-stream", o.model.stream, "Ask the endpoint for a stream (the default), or for whole replies");
   command->add_option("--max-attempts", o.model.max_attempts, "Tries of one request to an endpoint, with growing pauses")->type_name("N")->capture_default_str();
+  command->add_option("--silence-seconds", o.model.silence_seconds, "Seconds after which an endpoint that sends nothing is asked again")->type_name("SECONDS")->capture_default_str();
   command->add_option("--run", o.run, "Name of the run; default: made from the configuration, so that the same command resumes")->type_name("NAME");
   command->add_option("--repeats", o.repeats, "Episodes of each task (the largest k of pass@k)")->type_name("N")->capture_default_str();
   command->add_option("--in-flight", o.in_flight, "Episodes at once")->type_name("N")->capture_default_str();
@@ -209,6 +246,7 @@ void add_bench_command(CLI::App& app, Context& context) {
   command->add_option("--abort-after-faults", o.abort_after_faults, "So many faulty episodes in a row end the run")->type_name("N")->capture_default_str();
   command->add_option("--store-retry-seconds", o.store_retry_seconds, "Seconds that a full disk or a locked store is waited for")->type_name("SECONDS")->capture_default_str();
   command->add_flag("--json", o.json, "The accounts of the run as one JSON object on stdout");
+  command->add_flag("--ack", o.acknowledge, "One line {\"stored\": {run, task_id, sample, attempt, stop, value}} on stdout for each episode, once it is stored durably");
   context.manuals[command] = {
       .description = "An episode counts as done once it is stored durably. Episodes that end in infrastructure faults (endpoint gone, time-outs, replies that are no replies) are "
                      "stored unscored and tried again by the same command; they are never scored as failures. Ctrl-C stops cleanly, and the same command plays what is missing. "

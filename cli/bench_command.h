@@ -30,6 +30,7 @@ struct BenchOptions {
   int abort_after_faults = 20;
   int store_retry_seconds = 60;
   bool json = false;
+  bool acknowledge = false;        ///< a line on stdout for each episode that is stored
 };
 
 /// Plays what is missing, stores it, and gives the run's id.

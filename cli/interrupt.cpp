@@ -25,7 +25,9 @@ sigset_t stop_signals() {
 InterruptWatch::InterruptWatch(CancelFlag& flag) {
   const sigset_t set = stop_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);  // A reader or endpoint that went away is an error of the write.
+  // A reader or endpoint that went away, and a file that may not grow, are errors of the write.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   waiter_ = std::jthread([&flag](const std::stop_token& stop) {
     const sigset_t waited = stop_signals();
     const timespec period{.tv_sec = 0, .tv_nsec = 100'000'000};

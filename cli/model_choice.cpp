@@ -35,6 +35,7 @@ ModelChoice endpoint(const ModelOptions& options, const CancelFlag& cancel) {
   settings.model = options.model_name;
   settings.stream = options.stream;
   settings.max_attempts = options.max_attempts;
+  settings.http.read_timeout = std::chrono::seconds(options.silence_seconds);
   if (!options.api_key_env.empty()) {
     const char* key = std::getenv(options.api_key_env.c_str());
     require(key != nullptr && *key != '\0', ErrorKind::Usage, fmt::format("--api-key-env: the environment variable {} is not set", options.api_key_env));

@@ -17,6 +17,7 @@ struct ModelOptions {
   std::string api_key_env;         ///< name of the environment variable that holds the key; empty: no key
   bool stream = true;
   int max_attempts = 6;            ///< of one request to an endpoint
+  int silence_seconds = 300;       ///< an endpoint that sends nothing for so long is asked again
 };
 
 struct ModelChoice {
