@@ -7,7 +7,7 @@
 #include "embedded/env_schema.h"
 #include "envs/env_spec_reading.h"
 #include "envs/generators.h"
-#include "envs/tool_connection.h"
+#include "envs/tool_program.h"
 
 namespace gauntlet {
 namespace {

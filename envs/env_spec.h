@@ -67,6 +67,13 @@ struct ToolCheck {
   std::string message;  ///< "{argument}" is replaced by the argument's value
 };
 
+/// What a write tool may do to one table.
+struct WriteAccess {
+  bool insert = false;
+  bool remove = false;              ///< rows, "delete" in the document
+  std::vector<std::string> update;  ///< columns
+};
+
 struct ToolDefinition {
   ToolSpec spec;
   std::vector<ToolParameter> parameters;  ///< spec.parameters, taken apart
@@ -77,7 +84,7 @@ struct ToolDefinition {
   std::vector<std::string> result_columns;  ///< List and Scalar: one
   std::string keywords;                     ///< Object: an array argument that selects among result_columns; empty: all
   std::map<std::string, std::vector<std::string>> reads;  ///< table to columns; the authorizer allows exactly these
-  std::map<std::string, std::vector<std::string>> writes;
+  std::map<std::string, WriteAccess> writes;              ///< table to operations, exactly these too
   std::optional<RevealSpec> reveals;
 };
 

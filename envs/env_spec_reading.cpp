@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "envs/sql_words.h"
+
 namespace gauntlet {
 namespace {
 
@@ -28,28 +30,55 @@ ToolParameter parse_tool_parameter(const std::string& name, const Json& schema, 
   return parameter;
 }
 
-std::map<std::string, std::vector<std::string>> parse_access(const Json& value, std::string_view key, const EnvSpec& spec,
-                                                             const std::string& path) {
-  std::map<std::string, std::vector<std::string>> access;
-  if (!value.contains(std::string(key))) return access;
-  const Json& object = get_object(value, key, path);
-  for (const auto& item : object.items()) {
-    const std::string at = fmt::format("{}/{}", path, key);
-    const EntitySpec* entity = spec.find_entity(item.key());
-    std::vector<std::string> entities;
-    for (const auto& candidate : spec.entities) entities.push_back(candidate.name);
-    require(entity != nullptr, ErrorKind::Input,
-            fmt::format("{}/{}: no such entity; accepted: {}", at, item.key(), fmt::join(entities, ", ")));
-    for (const auto& column : get_strings(object, item.key(), at)) {
-      std::vector<std::string> columns;
-      for (const auto& candidate : entity->columns) columns.push_back(candidate.name);
-      require(entity->find_column(column) != nullptr, ErrorKind::Input,
-              fmt::format("{}/{}: found \"{}\"; accepted: {}", at, item.key(), column, fmt::join(columns, ", ")));
-      access[item.key()].push_back(column);
-    }
-    access[item.key()];
+const EntitySpec& require_entity(const EnvSpec& spec, const std::string& name, const std::string& path) {
+  const EntitySpec* entity = spec.find_entity(name);
+  std::vector<std::string> entities;
+  for (const auto& candidate : spec.entities) entities.push_back(candidate.name);
+  require(entity != nullptr, ErrorKind::Input,
+          fmt::format("{}/{}: no such entity; accepted: {}", path, name, fmt::join(entities, ", ")));
+  return *entity;
+}
+
+std::vector<std::string> parse_columns(const Json& object, std::string_view key, const EntitySpec& entity,
+                                       const std::string& path) {
+  std::vector<std::string> columns = get_strings(object, key, path);
+  for (const auto& column : columns) {
+    std::vector<std::string> accepted;
+    for (const auto& candidate : entity.columns) accepted.push_back(candidate.name);
+    require(entity.find_column(column) != nullptr, ErrorKind::Input,
+            fmt::format("{}/{}: found \"{}\"; accepted: {}", path, key, column, fmt::join(accepted, ", ")));
   }
-  return access;
+  return columns;
+}
+
+std::map<std::string, std::vector<std::string>> parse_reads(const Json& value, const EnvSpec& spec, const std::string& path) {
+  std::map<std::string, std::vector<std::string>> reads;
+  if (!value.contains("reads")) return reads;
+  const Json& object = get_object(value, "reads", path);
+  const std::string at = path + "/reads";
+  for (const auto& item : object.items())
+    reads[item.key()] = parse_columns(object, item.key(), require_entity(spec, item.key(), at), at);
+  return reads;
+}
+
+std::map<std::string, WriteAccess> parse_writes(const Json& value, const EnvSpec& spec, const std::string& path) {
+  std::map<std::string, WriteAccess> writes;
+  if (!value.contains("writes")) return writes;
+  const Json& object = get_object(value, "writes", path);
+  const std::string at = path + "/writes";
+  for (const auto& item : object.items()) {
+    const EntitySpec& entity = require_entity(spec, item.key(), at);
+    const Json& operations = item.value();
+    const std::string here = at + "/" + item.key();
+    require(!operations.empty(), ErrorKind::Input,
+            fmt::format("{}: found no operation; accepted: \"insert\": true, \"delete\": true, \"update\": [columns]", here));
+    refuse_unknown_members(operations, {"insert", "delete", "update"}, here);
+    WriteAccess& access = writes[item.key()];
+    access.insert = operations.value("insert", false);
+    access.remove = operations.value("delete", false);
+    if (operations.contains("update")) access.update = parse_columns(operations, "update", entity, here);
+  }
+  return writes;
 }
 
 RevealSpec parse_reveals(const Json& value, const EnvSpec& spec, const ToolDefinition& tool, const std::string& path) {
@@ -134,9 +163,7 @@ void parse_signature(const Json& value, ToolDefinition& tool, const std::string&
 /// Without an order SQLite may give rows in any, and a world's bytes would depend on its version.
 void require_order(const ToolDefinition& tool, const std::string& path) {
   if (tool.shape != ResultShape::List && tool.shape != ResultShape::Rows) return;
-  std::string sql = tool.statements.back();
-  std::transform(sql.begin(), sql.end(), sql.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  require(sql.find("ORDER BY") != std::string::npos, ErrorKind::Input,
+  require(has_order(sql_words(tool.statements.back())), ErrorKind::Input,
           fmt::format("{}/statements/{}: found no ORDER BY; accepted: a SELECT with one, because the result is a {}", path,
                       tool.statements.size() - 1, tool.shape == ResultShape::List ? "list" : "list of rows"));
 }
@@ -192,8 +219,8 @@ ToolDefinition parse_tool(const Json& value, const EnvSpec& spec, const std::str
     refuse_unknown_members(value, {"name", "description", "effect", "parameters"}, path);
     return tool;
   }
-  tool.reads = parse_access(value, "reads", spec, path);
-  tool.writes = parse_access(value, "writes", spec, path);
+  tool.reads = parse_reads(value, spec, path);
+  tool.writes = parse_writes(value, spec, path);
   require(tool.effect == ToolEffect::Write || tool.writes.empty(), ErrorKind::Input,
           fmt::format("{}/writes: a tool with effect \"read\" writes nothing", path));
   parse_checks(value, tool, path);

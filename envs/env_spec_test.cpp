@@ -124,9 +124,15 @@ TEST_CASE("tools: what contradicts itself is refused") {
   CHECK(starts(problem_after([](Json& d) { d["tools"][0]["name"] = "get_balance"; }),
                "spec: /tools/1/name: the tool \"get_balance\" appears twice"));
   CHECK(starts(problem_after([](Json& d) {
-                 d["tools"][0]["writes"] = {{"room", {"beds"}}};
+                 d["tools"][0]["writes"] = {{"room", {{"update", {"beds"}}}}};
                }),
                "spec: /tools/0/writes: a tool with effect \"read\" writes nothing"));
+  const auto writes = [](const Json& value) { return problem_after([&](Json& d) { d["tools"][3]["writes"]["guest"] = value; }); };
+  CHECK(starts(writes({{"update", {"balanse"}}}), "spec: /tools/3/writes/guest/update: found \"balanse\"; accepted: name, balance"));
+  CHECK(starts(writes(Json::array({"balance"})), "spec: /tools/3/writes/guest"));
+  CHECK(starts(writes(Json::object()), "spec: /tools/3/writes/guest"));
+  CHECK(starts(writes({{"insert", false}}), "spec: /tools/3/writes/guest/insert"));
+  CHECK(starts(writes({{"upsert", true}}), "spec: /tools/3/writes/guest"));
   CHECK(starts(problem_after([](Json& d) { d["tools"][0]["reads"]["rom"] = {"name"}; }),
                "spec: /tools/0/reads/rom: no such entity; accepted: room, guest, booking"));
   CHECK(starts(problem_after([](Json& d) { d["tools"][1]["parameters"]["required"] = {"gast"}; }),

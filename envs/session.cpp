@@ -76,6 +76,7 @@ struct Session::Impl {
   std::shared_ptr<const World> world;
   std::shared_ptr<const WriteLog> log;
   std::optional<std::string> answer;
+  const CancelFlag* cancel = nullptr;
 
   ToolOutcome submit(const EnvSpec& spec, std::string_view arguments);
 };
@@ -120,8 +121,10 @@ ToolOutcome Session::call(std::string_view tool, std::string_view arguments) {
     return tool_error("too_many_writes", fmt::format("an episode may write {} times", kMaxWrites));
   }
   auto connection = runtime.borrow(impl_->world.get(), impl_->log.get());
+  connection->stop_when(impl_->cancel);
   connection->move_to(impl_->world, impl_->log);
   ToolOutcome outcome = connection->call(it->second, arguments);
+  connection->stop_when(nullptr);
   if (definition.effect == ToolEffect::Write && !outcome.is_error) {
     const std::size_t length = impl_->log == nullptr ? 1 : impl_->log->length + 1;
     impl_->log = std::make_shared<const WriteLog>(
@@ -136,8 +139,12 @@ Session Session::fork() const {
   Session copy(impl_->runtime, impl_->world);
   copy.impl_->log = impl_->log;
   copy.impl_->answer = impl_->answer;
+  copy.impl_->cancel = impl_->cancel;
   return copy;
 }
+
+void Session::stop_when(const CancelFlag& cancel) { impl_->cancel = &cancel; }
+bool Session::is_stopped() const { return impl_->cancel != nullptr && impl_->cancel->load(); }
 
 const std::optional<std::string>& Session::answer() const { return impl_->answer; }
 

@@ -7,12 +7,14 @@
 #include <string>
 #include <string_view>
 
+#include "core/chat_model.h"
 #include "envs/env_spec.h"
 
 namespace gauntlet {
 
 /// What a call gave back. Refusals (unknown tool, bad arguments, failed precondition, unknown name) are data for the agent:
-/// {"error": {"code", "message"}}; only faults of the environment itself throw Error(Infrastructure).
+/// {"error": {"code", "message"}}; only faults of the environment itself throw Error(Infrastructure). The session stays usable
+/// after one, as it was before the call.
 struct ToolOutcome {
   std::string content;  ///< canonical JSON
   bool is_error = false;
@@ -49,6 +51,11 @@ class Session {
 
   /// Runs one tool. `arguments` is JSON text as the model wrote it; anything is survived.
   ToolOutcome call(std::string_view tool, std::string_view arguments);
+
+  /// A call throws Error(Infrastructure) soon after `cancel` is set, even in the middle of a query. It must outlive the session
+  /// and its forks.
+  void stop_when(const CancelFlag& cancel);
+  bool is_stopped() const;  ///< that flag is set
 
   /// An independent copy at this moment.
   Session fork() const;

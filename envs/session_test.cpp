@@ -196,7 +196,7 @@ TEST_CASE("a write whose later statement fails is undone as a whole") {
   document["tools"][3]["statements"] = {"INSERT INTO booking (room, guest, nights) VALUES (:room, :guest, :nights)",
                                         "UPDATE guest SET name = :room || '' WHERE 1 = 1",
                                         "SELECT balance FROM guest WHERE name = :guest"};
-  document["tools"][3]["writes"]["guest"] = {"name"};
+  document["tools"][3]["writes"]["guest"]["update"] = {"name"};
   const auto spec = std::make_shared<const EnvSpec>(parse_env_spec(document, "test"));
   const auto world = build_world(*spec, {.seed = 1, .parameters = Json::object(), .edits = Json::array()});
   Session session(std::make_shared<EnvRuntime>(spec), world);

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "envs/json_text.h"
+#include "envs/work_budget.h"
 
 namespace gauntlet {
 namespace {
@@ -15,7 +16,7 @@ using simdjson::SUCCESS;
 using simdjson::dom::element;
 using simdjson::dom::element_type;
 
-constexpr std::size_t kMaxArgumentBytes = 250'000;  // Also SQLite's limit for one text (world_sql.h).
+constexpr std::size_t kMaxArgumentBytes = kMaxValueBytes;  // No argument is longer than a value may be.
 constexpr std::size_t kMaxShownBytes = 200;
 constexpr double kMaxExactInteger = 9007199254740992.0;  // 2^53
 

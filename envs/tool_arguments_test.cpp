@@ -84,7 +84,7 @@ TEST_CASE("text that is no JSON object is malformed") {
   }
   CHECK(problem(std::string(5'000, '[')).rfind("malformed_arguments: ", 0) == 0);
   CHECK(problem("{\"city\": \"" + std::string(300'000, 'x') + "\"}") ==
-        "malformed_arguments: the arguments are longer than 250000 bytes");
+        "malformed_arguments: the arguments are longer than 64000 bytes");
 }
 
 TEST_CASE("messages show the arguments once, clipped, and leave other braces alone") {

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "envs/json_text.h"
 #include "envs/tool_arguments.h"
-#include "envs/tool_statement.h"
+#include "envs/tool_program.h"
 #include "envs/world_database.h"
 #include "envs/world_sql.h"
 
@@ -16,46 +16,11 @@ namespace {
 
 constexpr std::size_t kMaxResultBytes = 250'000;
 
-// A statement's work is bounded in steps of SQLite's virtual machine, not in time, so that a slow machine gives the same
-// results as a fast one. A look-up takes about 30 steps; the bound is reached after about half a second.
-constexpr int kStepsPerCount = 10'000;
-constexpr int kMaxCounts = 2'000;
-
-int count_steps(void* context) { return --*static_cast<int*>(context) < 0 ? 1 : 0; }
-
-struct PreparedTool {
-  std::vector<ToolStatement> checks;
-  std::vector<ToolStatement> statements;
-  int keywords = -1;  ///< the parameter that selects columns
-};
-
 /// Why a statement stopped, as the agent is told; empty code: it did not.
 struct StatementProblem {
   std::string_view code;
   std::string message;
 };
-
-PreparedTool compile_tool(StatementCompiler& compiler, const ToolDefinition& tool, const std::string& path) {
-  PreparedTool compiled;
-  for (std::size_t i = 0; i < tool.checks.size(); ++i) {
-    const std::string at = fmt::format("{}/checks/{}/unless", path, i);
-    compiled.checks.push_back(compiler.compile(tool.checks[i].unless_sql, tool, StatementRight::Read, at));
-  }
-  for (std::size_t i = 0; i < tool.statements.size(); ++i) {
-    const auto right = tool.effect == ToolEffect::Write ? StatementRight::Write : StatementRight::Read;
-    compiled.statements.push_back(compiler.compile(tool.statements[i], tool, right, fmt::format("{}/statements/{}", path, i)));
-  }
-  if (tool.effect != ToolEffect::Submit) {
-    const int found = compiled.statements.back().columns;
-    require(found == static_cast<int>(tool.result_columns.size()), ErrorKind::Input,
-            fmt::format("{}/result/columns: found {} names; accepted: {}, as many as the last statement has columns", path,
-                        tool.result_columns.size(), found));
-  }
-  for (std::size_t i = 0; i < tool.parameters.size(); ++i) {
-    if (!tool.keywords.empty() && tool.parameters[i].name == tool.keywords) compiled.keywords = static_cast<int>(i);
-  }
-  return compiled;
-}
 
 bool is_many(ResultShape shape) { return shape == ResultShape::List || shape == ResultShape::Rows; }
 
@@ -87,22 +52,6 @@ void append_cell(const ToolStatement& tool, int column, std::string& out) {
 
 }  // namespace
 
-std::vector<std::string> check_statements(const EnvSpec& spec) {
-  WorldImages images;
-  const WorldDatabase database(spec, images);
-  StatementCompiler compiler(database.db());
-  std::vector<std::string> problems;
-  for (std::size_t i = 0; i < spec.tools.size(); ++i) {
-    try {
-      compile_tool(compiler, spec.tools[i], fmt::format("/tools/{}", i));
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::Input) throw;
-      problems.emplace_back(error.what());
-    }
-  }
-  return problems;
-}
-
 ToolOutcome tool_error(std::string_view code, std::string_view message) {
   std::string content = "{\"error\":{\"code\":";
   append_json_string(content, code);
@@ -122,42 +71,44 @@ struct ToolConnection::Impl {
   std::shared_ptr<const WriteLog> state;  ///< shared with the sessions and their forks
   ToolArgumentParser parser;
   std::vector<int> columns;  ///< of the result being written
-  int counts_left = kMaxCounts;
+  bool value_too_large = false;  ///< for the tier that the call runs in
 
   Impl(const EnvSpec& given, WorldImages& images) : spec(&given), database(given, images) {}
 
+  sqlite3* db() const { return database.db(); }
+  WorkBudget& budget() { return database.budget(); }
   void load(const std::shared_ptr<const World>& target);
-  void bind(const ToolStatement& prepared, const ToolDefinition& tool);
-  StatementProblem explain(int code) const;
+  bool start(const ToolStatement& prepared, const ToolDefinition& tool);
+  StatementProblem explain(int code);
   StatementProblem select_columns(const ToolDefinition& tool, const PreparedTool& compiled);
   StatementProblem write_result(const ToolDefinition& tool, const ToolStatement& prepared, std::string& out);
   void append_object(const ToolDefinition& tool, const ToolStatement& prepared, std::string& out) const;
   ToolOutcome run(const ToolDefinition& tool, const PreparedTool& compiled);
+  ToolOutcome run_write(const ToolDefinition& tool, const PreparedTool& compiled);
 };
 
 ToolConnection::ToolConnection(const EnvSpec& spec, WorldImages& images) : impl_(std::make_unique<Impl>(spec, images)) {
   Impl& impl = *impl_;
   {
-    StatementCompiler compiler(impl.database.db());
+    StatementCompiler compiler(impl.db());
     for (std::size_t i = 0; i < spec.tools.size(); ++i)
       impl.tools.push_back(compile_tool(compiler, spec.tools[i], fmt::format("/tools/{}", i)));
   }
   impl.begin_tool = impl.database.prepare("SAVEPOINT tool");
   impl.release_tool = impl.database.prepare("RELEASE tool");
   impl.rollback_tool = impl.database.prepare("ROLLBACK TO tool");
-  sqlite3_progress_handler(impl.database.db(), kStepsPerCount, count_steps, &impl.counts_left);
 }
 
 ToolConnection::~ToolConnection() = default;
 const World* ToolConnection::world() const { return impl_->world.get(); }
 const WriteLog* ToolConnection::state() const { return impl_->state.get(); }
 bool ToolConnection::world_is_unused() const { return impl_->world.use_count() == 1; }
+void ToolConnection::stop_when(const CancelFlag* cancel) { impl_->budget().stop_when(cancel); }
 void ToolConnection::advance(std::shared_ptr<const WriteLog> log) { impl_->state = std::move(log); }
 
 void ToolConnection::Impl::load(const std::shared_ptr<const World>& target) {
   world.reset();
   state.reset();
-  counts_left = std::numeric_limits<int>::max();
   database.show(target);
   world = target;
 }
@@ -182,40 +133,56 @@ void ToolConnection::move_to(const std::shared_ptr<const World>& world, const st
   impl.state = log;
 }
 
-void ToolConnection::Impl::bind(const ToolStatement& prepared, const ToolDefinition& tool) {
+/// Binds the arguments; false if one is larger than the tier allows.
+bool ToolConnection::Impl::start(const ToolStatement& prepared, const ToolDefinition& tool) {
   using Type = ToolParameter::Type;
   sqlite3_stmt* statement = prepared.statement.get();
-  for (std::size_t i = 0; i < prepared.parameters.size(); ++i) {
+  budget().start_statement(statement);
+  int code = SQLITE_OK;
+  for (std::size_t i = 0; i < prepared.parameters.size() && code == SQLITE_OK; ++i) {
     const auto number = static_cast<std::size_t>(prepared.parameters[i]);
     const ToolArgument& argument = parser.values()[number];
     const int at = static_cast<int>(i) + 1;
     if (!argument.given) {
-      sqlite3_bind_null(statement, at);
+      code = sqlite3_bind_null(statement, at);
     } else if (tool.parameters[number].type == Type::String) {
-      sqlite3_bind_text(statement, at, argument.text.data(), static_cast<int>(argument.text.size()), SQLITE_STATIC);
+      code = sqlite3_bind_text(statement, at, argument.text.data(), static_cast<int>(argument.text.size()), SQLITE_STATIC);
     } else if (tool.parameters[number].type == Type::Number) {
-      sqlite3_bind_double(statement, at, argument.number);
+      code = sqlite3_bind_double(statement, at, argument.number);
     } else {
-      sqlite3_bind_int64(statement, at, argument.integer);
+      code = sqlite3_bind_int64(statement, at, argument.integer);
     }
   }
+  value_too_large |= code == SQLITE_TOOBIG;
+  require(code == SQLITE_OK || code == SQLITE_TOOBIG, ErrorKind::Infrastructure,
+          fmt::format("could not bind a tool's arguments: {}", sqlite3_errmsg(db())));
+  return code == SQLITE_OK;
 }
 
 /// Refusals by the data are the agent's business; a lack of memory or a damaged connection is not.
-StatementProblem ToolConnection::Impl::explain(int code) const {
-  switch (code & 0xFF) {
-    case SQLITE_INTERRUPT:
+StatementProblem ToolConnection::Impl::explain(int code) {
+  switch (budget().stopped()) {
+    case WorkStop::TooMuch:
       return {"too_expensive", "the call needs more work than one call may do; ask for less"};
+    case WorkStop::Late:
+      fail(ErrorKind::Infrastructure, "a tool's statement took too long on this machine, within its budget of work");
+    case WorkStop::Cancelled:
+      fail(ErrorKind::Infrastructure, "a tool's statement was cancelled by the caller");
+    case WorkStop::None:
+      break;
+  }
+  switch (code & 0xFF) {
     case SQLITE_TOOBIG:
-      return {"result_too_large", "a value is too large"};
+      value_too_large = true;
+      return {"result_too_large", fmt::format("a value is larger than {} bytes", budget().value_bytes())};
     case SQLITE_CONSTRAINT:
-      return {"constraint_failed", sqlite3_errmsg(database.db())};
+      return {"constraint_failed", sqlite3_errmsg(db())};
     case SQLITE_ERROR:
     case SQLITE_MISMATCH:
     case SQLITE_RANGE:
-      return {"failed", sqlite3_errmsg(database.db())};
+      return {"failed", sqlite3_errmsg(db())};
     default:
-      fail(ErrorKind::Infrastructure, fmt::format("could not run a tool's statement: {}", sqlite3_errmsg(database.db())));
+      fail(ErrorKind::Infrastructure, fmt::format("could not run a tool's statement: {}", sqlite3_errmsg(db())));
   }
 }
 
@@ -258,7 +225,7 @@ StatementProblem ToolConnection::Impl::write_result(const ToolDefinition& tool, 
   if (many) out += '[';
   int rows = 0;
   int code = sqlite3_step(statement);
-  for (; code == SQLITE_ROW; code = sqlite3_step(statement)) {
+  for (; code == SQLITE_ROW && budget().stopped() == WorkStop::None; code = sqlite3_step(statement)) {
     if (rows++ > 0) {
       if (!many) break;
       out += ',';
@@ -272,7 +239,8 @@ StatementProblem ToolConnection::Impl::write_result(const ToolDefinition& tool, 
       return {"result_too_large", fmt::format("the result is larger than {} bytes; ask for less", kMaxResultBytes)};
     }
   }
-  if (code != SQLITE_DONE && code != SQLITE_ROW) return explain(code);
+  const bool spent = budget().stopped() != WorkStop::None;
+  if (spent || (code != SQLITE_DONE && code != SQLITE_ROW)) return explain(code);
   if (many) out += ']';
   if (!many && rows == 0) out += prepared.columns == 0 ? "{\"ok\":true}" : "null";
   return {};
@@ -283,26 +251,27 @@ ToolOutcome ToolConnection::Impl::run(const ToolDefinition& tool, const Prepared
     return tool_error(problem.code, problem.message);
   for (std::size_t i = 0; i < compiled.checks.size(); ++i) {
     const ToolStatement& check = compiled.checks[i];
-    bind(check, tool);
-    const int code = sqlite3_step(check.statement.get());
+    const int code = start(check, tool) ? sqlite3_step(check.statement.get()) : SQLITE_TOOBIG;
     sqlite3_reset(check.statement.get());
-    if (code == SQLITE_DONE)
+    const bool spent = budget().stopped() != WorkStop::None;
+    if (code == SQLITE_ROW && !spent) continue;
+    if (code == SQLITE_DONE && !spent)
       return tool_error(tool.checks[i].error_code, fill_message(tool.checks[i].message, tool, parser.values()));
-    if (code == SQLITE_ROW) continue;
     const StatementProblem problem = explain(code);
     return tool_error(problem.code, problem.message);
   }
   std::string content;
   for (std::size_t i = 0; i < compiled.statements.size(); ++i) {
     const ToolStatement& prepared = compiled.statements[i];
-    bind(prepared, tool);
     StatementProblem problem;
-    if (i + 1 == compiled.statements.size()) {
+    if (!start(prepared, tool)) {
+      problem = explain(SQLITE_TOOBIG);
+    } else if (i + 1 == compiled.statements.size()) {
       problem = write_result(tool, prepared, content);
     } else {
       int code = sqlite3_step(prepared.statement.get());
       while (code == SQLITE_ROW) code = sqlite3_step(prepared.statement.get());
-      if (code != SQLITE_DONE) problem = explain(code);
+      if (code != SQLITE_DONE || budget().stopped() != WorkStop::None) problem = explain(code);
     }
     sqlite3_reset(prepared.statement.get());
     if (!problem.code.empty()) return tool_error(problem.code, problem.message);
@@ -315,12 +284,29 @@ ToolOutcome ToolConnection::call(int number, std::string_view arguments) {
   const ToolDefinition& tool = impl.spec->tools[static_cast<std::size_t>(number)];
   const PreparedTool& compiled = impl.tools[static_cast<std::size_t>(number)];
   if (const auto problem = impl.parser.parse(tool, arguments)) return tool_error(problem->code, problem->message);
-  impl.counts_left = kMaxCounts;
-  if (tool.effect != ToolEffect::Write) return impl.run(tool, compiled);
-  impl.database.run(impl.begin_tool, "begin a write");
-  ToolOutcome outcome = impl.run(tool, compiled);
-  if (outcome.is_error) impl.database.run(impl.rollback_tool, "undo a write");
-  impl.database.run(impl.release_tool, "end a write");
+  ToolOutcome outcome;
+  for (const auto& tier : kWorkTiers) {
+    impl.budget().start(tier);
+    impl.value_too_large = false;
+    outcome = tool.effect == ToolEffect::Write ? impl.run_write(tool, compiled) : impl.run(tool, compiled);
+    if (!impl.value_too_large) break;
+  }
+  return outcome;
+}
+
+/// A write that runs out of its budget makes SQLite give up the whole transaction, and the savepoints with it. What was loaded
+/// is committed, so the fresh world is there again, and the next call makes the session's writes anew.
+ToolOutcome ToolConnection::Impl::run_write(const ToolDefinition& tool, const PreparedTool& compiled) {
+  database.run(begin_tool, "begin a write");
+  ToolOutcome outcome = run(tool, compiled);
+  if (sqlite3_get_autocommit(db()) != 0) {
+    require(outcome.is_error, ErrorKind::Infrastructure, "a tool's write ended the transaction");
+    state.reset();
+    database.begin_again();
+    return outcome;
+  }
+  if (outcome.is_error) database.run(rollback_tool, "undo a write");
+  database.run(release_tool, "end a write");
   return outcome;
 }
 
@@ -333,7 +319,7 @@ std::string ToolConnection::fingerprint() {
     ToolStatement all;
     for (const auto& column : entity.columns) all.boolean_columns.push_back(column.type == ColumnType::Boolean);
     all.statement = std::move(impl.read_all[i]);
-    impl.counts_left = std::numeric_limits<int>::max();
+    impl.budget().lift();
     std::vector<std::string> rows;
     int code = sqlite3_step(all.statement.get());
     for (; code == SQLITE_ROW; code = sqlite3_step(all.statement.get())) {
@@ -346,7 +332,7 @@ std::string ToolConnection::fingerprint() {
     }
     sqlite3_reset(all.statement.get());
     impl.read_all[i] = std::move(all.statement);
-    check_sqlite(code, impl.database.db(), ErrorKind::Infrastructure, "read a table");
+    check_sqlite(code, impl.db(), ErrorKind::Infrastructure, "read a table");
     std::sort(rows.begin(), rows.end());
     text += entity.name + "\n";
     for (const auto& row : rows) text += row + "\n";

@@ -46,6 +46,9 @@ class ToolConnection {
   ToolOutcome call(int tool, std::string_view arguments);
   void advance(std::shared_ptr<const WriteLog> log);
 
+  /// While set, a call throws Error(Infrastructure) soon after the flag is; null: never.
+  void stop_when(const CancelFlag* cancel);
+
   /// Every table's rows as JSON lines, sorted.
   std::string fingerprint();
 
@@ -53,9 +56,6 @@ class ToolConnection {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Compiles every statement of every tool; what is wrong, each with its path ("/tools/3/statements/0: …").
-std::vector<std::string> check_statements(const EnvSpec& spec);
 
 /// {"error": {"code", "message"}}
 ToolOutcome tool_error(std::string_view code, std::string_view message);

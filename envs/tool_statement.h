@@ -37,6 +37,8 @@ class StatementCompiler {
   static int authorize(void* context, int action, const char* first, const char* second, const char* database,
                        const char* trigger);
 
+  std::string refuse_conflict_clause() const;
+
   sqlite3* db_;
   std::unique_ptr<Declared> declared_;
 };

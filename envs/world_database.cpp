@@ -6,10 +6,20 @@
 #include "envs/world_sql.h"
 
 namespace gauntlet {
+namespace {
+
+// A world may grow by 16 MiB before its writes are a fault of the environment; SQLite's pages have 4 KiB.
+constexpr std::int64_t kPageBytes = 4'096;
+constexpr std::int64_t kMaxGrowthPages = 4'096;
+constexpr std::int64_t kNoPageLimit = 1'073'741'823;
+
+}  // namespace
 
 WorldDatabase::WorldDatabase(const EnvSpec& spec, WorldImages& images) : spec_(&spec), images_(&images), pages_(open_page_database()) {
   for (const auto& entity : spec.entities) execute(db(), create_table_sql(entity));
   restrict_connection(db());
+  functions_ = std::make_unique<SqlFunctions>(db(), budget_);
+  budget_.attach(db());
   empty_ = pages_.file->copy(images.next_stamp());
   for (const auto& entity : spec.entities) inserts_.push_back(prepare(insert_sql(entity)));
   begin_ = prepare("BEGIN");
@@ -35,6 +45,7 @@ void WorldDatabase::run(const SqliteStatement& statement, std::string_view attem
 /// Inserts the rows into the empty tables.
 std::shared_ptr<const PageImage> WorldDatabase::make_image(const World& world) {
   pages_.file->show(empty_);
+  limit_pages(kNoPageLimit);
   run(begin_, "begin a world");
   for (std::size_t i = 0; i < spec_->entities.size(); ++i) {
     const int table = world.find_table(spec_->entities[i].name);
@@ -47,15 +58,28 @@ std::shared_ptr<const PageImage> WorldDatabase::make_image(const World& world) {
 }
 
 void WorldDatabase::show(const std::shared_ptr<const World>& world) {
+  budget_.lift();
   if (sqlite3_get_autocommit(db()) == 0) run(rollback_, "leave the last world");
   auto image = images_->find(world);
   if (!image) {
     image = make_image(*world);
     images_->put(world, image);
   }
+  const auto pages = static_cast<std::int64_t>(image->size()) / kPageBytes;
   pages_.file->show(std::move(image));
+  begin_again();
+  limit_pages(pages + kMaxGrowthPages);
+}
+
+void WorldDatabase::begin_again() {
   run(begin_, "begin a world");
   run(savepoint_, "begin a world");
+}
+
+void WorldDatabase::limit_pages(std::int64_t pages) {
+  if (pages == page_limit_) return;
+  execute(db(), fmt::format("PRAGMA max_page_count={}", pages));
+  page_limit_ = pages;
 }
 
 void WorldDatabase::undo_writes() { run(undo_, "return to the fresh world"); }
