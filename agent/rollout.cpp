@@ -101,9 +101,10 @@ void EpisodeDriver::Impl::run_calls(const std::vector<ToolCall>& calls) {
       try {
         outcome = setup.session.call(call.name, call.arguments);
       } catch (const std::exception& error) {
-        episode.fault_class = "environment";
+        const bool stopped = setup.session.is_stopped();
+        episode.fault_class = stopped ? fault_name(FaultClass::Cancelled) : "environment";
         episode.fault_message = error.what();
-        return end(StopReason::EnvironmentFault);
+        return end(stopped ? StopReason::Cancelled : StopReason::EnvironmentFault);
       }
     }
     ++episode.tool_calls;
@@ -213,6 +214,7 @@ Episode EpisodeDriver::finish() {
 }
 
 Episode run_episode(ChatModel& model, EpisodeSetup setup, const CancelFlag& cancel) {
+  setup.session.stop_when(cancel);
   EpisodeDriver driver(std::move(setup));
   while (const ChatRequest* request = driver.next_request()) {
     if (cancel.load(std::memory_order_relaxed)) {
