@@ -398,7 +398,7 @@ TEST_CASE("propagation narrows to a fixed point and tells a contradiction") {
   Evaluator evaluator(compiled);
   Propagator propagator(evaluator);
   std::vector<int> constraints = compiled.atoms();
-  REQUIRE(propagator.propagate(constraints));
+  REQUIRE(propagator.propagate(constraints, nullptr));
   CHECK(constraints.empty());
   CHECK(evaluator.domain(0).count == 1);
   CHECK(evaluator.domain(1).count == 1);
@@ -409,5 +409,5 @@ TEST_CASE("propagation narrows to a fixed point and tells a contradiction") {
   const CompiledProblem contradictory(problem, world);
   Evaluator other(contradictory);
   std::vector<int> all = contradictory.atoms();
-  CHECK_FALSE(Propagator(other).propagate(all));
+  CHECK_FALSE(Propagator(other).propagate(all, nullptr));
 }
