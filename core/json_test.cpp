@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
+
 #include "core/error.h"
 
 using gauntlet::Json;
@@ -51,4 +53,31 @@ TEST_CASE("member access names the path, what was found and what is accepted") {
 TEST_CASE("the nearest word is suggested only when it is near") {
   CHECK(gauntlet::nearest_word("trip_planing", {"bookings", "trip_planning"}) == "trip_planning");
   CHECK(gauntlet::nearest_word("zzz", {"bookings", "trip_planning"}) == "");
+}
+
+TEST_CASE("JSON text is the library's, byte for byte, whatever the strings and numbers hold") {
+  std::string every;
+  for (int c = 0; c < 256; ++c) every += static_cast<char>(c);
+  Json value = Json::object();
+  value["every byte"] = every;
+  value["a \"quoted\" \\ key\n"] = "line\nline\ttab \x7F \"\\";
+  value["\xC3\xA9"] = "\xE4\xB8\xAD plain";
+  value["numbers"] = {0, -1, INT64_MIN, INT64_MAX, UINT64_MAX, 0.1, 4.0, -2.5e-7, 1e300};
+  value["rest"] = {nullptr, true, false, Json::object(), Json::array(), {{"", ""}}};
+  for (int c = 0; c < 256; ++c) value["bytes"].push_back(std::string("x") + static_cast<char>(c) + "y");
+  const auto text = [](const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  CHECK(gauntlet::dump_json(value) == text(value));
+  for (const auto& scalar : {Json(nullptr), Json(7), Json("\n"), Json(0.5), Json::array(), Json::object()}) {
+    CHECK(gauntlet::dump_json(scalar) == text(scalar));
+    CHECK(gauntlet::canonical_json(scalar) == text(scalar));
+  }
+}
+
+TEST_CASE("a duplicate key is found among many") {
+  std::string text = "{";
+  for (int i = 0; i < 40; ++i) text += "\"key" + std::to_string(i) + "\":0,";
+  CHECK(error_of(text + "\"key40\":0}").empty());
+  for (const int i : {0, 15, 16, 17, 39}) {
+    CHECK(error_of(text + "\"key" + std::to_string(i) + "\":0}").find("appears twice") != std::string::npos);
+  }
 }
