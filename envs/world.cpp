@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "envs/json_text.h"
 
 namespace gauntlet {
 
@@ -102,8 +103,11 @@ std::string cell_text(const World& world, const WorldColumn& column, Cell cell) 
   if (cell == kUnknownCell) return "null";
   switch (column.type) {
     case ColumnType::Text:
-    case ColumnType::Reference:
-      return dump_json(Json(world.symbols.text(static_cast<std::int32_t>(cell))));
+    case ColumnType::Reference: {
+      std::string text;
+      append_json_string(text, world.symbols.text(static_cast<std::int32_t>(cell)));
+      return text;
+    }
     case ColumnType::Date:
       return fmt::format("\"{}\"", format_date(cell / kCellScale));
     case ColumnType::Boolean:
@@ -120,6 +124,9 @@ std::string cell_text(const World& world, const WorldColumn& column, Cell cell) 
 }
 
 Json cell_to_json(const World& world, const WorldColumn& column, Cell cell) {
+  if (cell == kUnknownCell) return nullptr;
+  if (is_symbolic(column.type)) return world.symbols.text(static_cast<std::int32_t>(cell));
+  if (column.type == ColumnType::Date) return format_date(cell / kCellScale);
   // The shortest decimal text reads back as the nearest double, which prints as the same text again.
   return Json::parse(cell_text(world, column, cell));
 }
