@@ -55,8 +55,7 @@ CompiledProblem::CompiledProblem(Problem problem, const World& world, const Comp
       slot.table = table_of(world, spec.entity);
       const WorldTable& table = world.tables[static_cast<std::size_t>(slot.table)];
       slot.key_column = table.key_column;
-      require(slot.key_column >= 0, ErrorKind::Input,
-              fmt::format("slot \"{}\" ranges over {}, whose rows have no key", spec.id, spec.entity));
+      if (slot.key_column < 0) fail(ErrorKind::Input, fmt::format("slot \"{}\" ranges over {}, whose rows have no key", spec.id, spec.entity));
       slot.size = static_cast<std::int32_t>(table.rows);
     } else if (spec.domain == SlotDomain::Texts) {
       for (const auto& text : spec.texts) slot.values.push_back(intern(text));
@@ -101,13 +100,12 @@ int CompiledProblem::compile(const Node& node) {
   }
   if (node.kind == NodeKind::SlotValue || node.kind == NodeKind::Attribute) {
     out.slot = problem_.find_slot(node.slot);
-    require(out.slot >= 0, ErrorKind::Input, fmt::format("the problem names the slot \"{}\", which it does not have", node.slot));
+    if (out.slot < 0) fail(ErrorKind::Input, fmt::format("the problem names the slot \"{}\", which it does not have", node.slot));
     out.slots.set(static_cast<std::size_t>(out.slot));
   }
   if (node.kind == NodeKind::Attribute) {
     out.table = slots_[static_cast<std::size_t>(out.slot)].table;
-    require(out.table >= 0, ErrorKind::Input,
-            fmt::format("the problem asks for {} of slot \"{}\", which holds no row", node.column, node.slot));
+    if (out.table < 0) fail(ErrorKind::Input, fmt::format("the problem asks for {} of slot \"{}\", which holds no row", node.column, node.slot));
     out.column = column_of(*world_, out.table, node.column);
   }
   for (const auto& child : node.children) {
@@ -148,8 +146,9 @@ void CompiledProblem::check_single_text(const CompiledNode& link) const {
   const WorldTable& table = world_->tables[static_cast<std::size_t>(link.table)];
   if (completeness_ != nullptr || link.column < 0 || !is_symbolic(table.columns[static_cast<std::size_t>(link.column)].type)) return;
   for (const auto& [key, rows] : indexes_[static_cast<std::size_t>(link.index)].rows) {
-    require(rows.size() == 1, ErrorKind::Input,
-            fmt::format("the problem links {}.{}, a text, by columns that {} rows share; accepted: a number or a date, or columns that name one row",
+    if (rows.size() == 1) continue;
+    fail(ErrorKind::Input,
+         fmt::format("the problem links {}.{}, a text, by columns that {} rows share; accepted: a number or a date, or columns that name one row",
                         table.name, table.columns[static_cast<std::size_t>(link.column)].name, rows.size()));
   }
 }

@@ -172,7 +172,7 @@ Node NodeParser::parse(const Json& json, const std::string& path, Wanted wanted)
 void NodeParser::read_value(const Json& json, const std::string& path, Node& node) {
   const auto form =
       std::find_if(kForms.begin(), kForms.end(), [&](const Form& candidate) { return candidate.kind == node.kind; });
-  const std::string at = fmt::format("{}/{}", path, form->key);
+  const std::string at = path + "/" + std::string(form->key);
   switch (node.kind) {
     case NodeKind::Const:
       node.constant = read_constant(json, path);
@@ -216,7 +216,7 @@ void NodeParser::read_value(const Json& json, const std::string& path, Node& nod
 void NodeParser::read_predicate(const Json& json, const std::string& path, Node& node) {
   const auto form = std::find_if(kForms.begin(), kForms.end(),
                                  [&](const Form& candidate) { return candidate.kind == node.kind && candidate.op == node.op; });
-  const std::string at = fmt::format("{}/{}", path, form->key);
+  const std::string at = path + "/" + std::string(form->key);
   switch (node.kind) {
     case NodeKind::Member:
       return read_member(json, path, node);
@@ -297,7 +297,7 @@ std::vector<Node> NodeParser::operands(const Json& list, const std::string& path
   const Json& items = array_of(list, path, 1, kMaxOperands);
   std::vector<Node> nodes;
   nodes.reserve(items.size());
-  for (std::size_t i = 0; i < items.size(); ++i) nodes.push_back(parse(items[i], fmt::format("{}/{}", path, i), wanted));
+  for (std::size_t i = 0; i < items.size(); ++i) nodes.push_back(parse(items[i], path + "/" + std::to_string(i), wanted));
   return nodes;
 }
 

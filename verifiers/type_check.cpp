@@ -38,11 +38,21 @@ std::string operand_path(const Node& node, std::size_t i, const std::string& pat
   }
 }
 
+/// Where a node stands, put into words only for an error: every problem is checked, and few are refused.
+struct Path {
+  std::string root;
+  const Path* parent = nullptr;  ///< null: it stands at `root`
+  const Node* node = nullptr;    ///< what stands at the parent
+  std::size_t operand = 0;       ///< which of its operands this is
+
+  std::string text() const { return parent == nullptr ? root : operand_path(*node, operand, parent->text()); }
+};
+
 class Checker {
  public:
   Checker(const Problem& problem, const World& world) : problem_(problem), world_(world) {}
 
-  void predicate(const Node& node, const std::string& path) const {
+  void predicate(const Node& node, const Path& path) const {
     switch (node.kind) {
       case NodeKind::Compare: {
         const Type left = value(node, 0, path);
@@ -56,7 +66,7 @@ class Checker {
         const Type type = value(node, 0, path);
         for (std::size_t i = 0; i < node.members.size(); ++i) {
           const Type found = constant_type(node.members[i]);
-          if (found != type) refuse(fmt::format("{}/in/1/{}", path, i), fmt::format("expected {}, found {}", text_of(type), text_of(found)));
+          if (found != type) refuse(fmt::format("{}/in/1/{}", path.text(), i), fmt::format("expected {}, found {}", text_of(type), text_of(found)));
         }
         return;
       }
@@ -67,37 +77,40 @@ class Checker {
       }
       case NodeKind::Linked: return match(node, path);
       default:
-        for (std::size_t i = 0; i < node.children.size(); ++i) predicate(node.children[i], operand_path(node, i, path));
+        for (std::size_t i = 0; i < node.children.size(); ++i) predicate(node.children[i], below(node, i, path));
     }
   }
 
   /// What can be minimised or maximised.
-  void ordered(const Node& node, const std::string& path) const {
+  void ordered(const Node& node, const Path& path) const {
     const Type type = value_at(node, path);
     if (!has_order(type)) refuse(path, fmt::format("{} has no order; accepted: a number or a date", text_of(type)));
   }
 
-  void slot_rule(const SlotSpec& slot, const std::string& column, const std::string& target, const std::string& path) const {
+  void slot_rule(const SlotSpec& slot, const std::string& column, const std::string& target, std::size_t number) const {
     const Type left = column_type(slot.entity, column);
     const Type right = slot_type(*find(target));
-    if (left != right) refuse(path, fmt::format("the column holds {}, the slot \"{}\" {}", text_of(left), target, text_of(right)));
+    if (left != right) refuse(fmt::format("/slots/{}/within/{}", number, column), fmt::format("the column holds {}, the slot \"{}\" {}", text_of(left), target, text_of(right)));
   }
 
  private:
   [[noreturn]] static void refuse(const std::string& path, std::string_view what) {
     fail(ErrorKind::Input, fmt::format("{}: {}", path, what));
   }
+  [[noreturn]] static void refuse(const Path& path, std::string_view what) { refuse(path.text(), what); }
 
-  Type value(const Node& parent, std::size_t i, const std::string& path) const {
-    return value_at(parent.children[i], operand_path(parent, i, path));
+  static Path below(const Node& node, std::size_t operand, const Path& path) { return {.root = {}, .parent = &path, .node = &node, .operand = operand}; }
+
+  Type value(const Node& parent, std::size_t i, const Path& path) const {
+    return value_at(parent.children[i], below(parent, i, path));
   }
 
-  void expect(const Node& parent, std::size_t i, const std::string& path, Type type) const {
+  void expect(const Node& parent, std::size_t i, const Path& path, Type type) const {
     const Type found = value(parent, i, path);
-    if (found != type) refuse(operand_path(parent, i, path), fmt::format("expected {}, found {}", text_of(type), text_of(found)));
+    if (found != type) refuse(below(parent, i, path), fmt::format("expected {}, found {}", text_of(type), text_of(found)));
   }
 
-  Type value_at(const Node& node, const std::string& path) const {
+  Type value_at(const Node& node, const Path& path) const {
     switch (node.kind) {
       case NodeKind::Const: return constant_type(node.constant);
       case NodeKind::SlotValue: return slot_type(*find(node.slot));
@@ -106,12 +119,12 @@ class Checker {
         match(node, path);
         const Type type = column_type(node.table, node.column);
         if (node.aggregate == Aggregate::Sum && type != Type::Number) {
-          refuse(path + "/agg", fmt::format("{} has no sum; accepted: min or max", text_of(type)));
+          refuse(path.text() + "/agg", fmt::format("{} has no sum; accepted: min or max", text_of(type)));
         }
         return type;
       }
       case NodeKind::Count:
-        for (std::size_t i = 0; i < node.children.size(); ++i) predicate(node.children[i], operand_path(node, i, path));
+        for (std::size_t i = 0; i < node.children.size(); ++i) predicate(node.children[i], below(node, i, path));
         return Type::Number;
       case NodeKind::Sum:
         for (std::size_t i = 0; i < node.children.size(); ++i) expect(node, i, path, Type::Number);
@@ -120,7 +133,7 @@ class Checker {
       case NodeKind::Max:
       case NodeKind::Difference: {
         const Type type = value(node, 0, path);
-        if (!has_order(type)) refuse(operand_path(node, 0, path), fmt::format("expected a number or a date, found {}", text_of(type)));
+        if (!has_order(type)) refuse(below(node, 0, path), fmt::format("expected a number or a date, found {}", text_of(type)));
         for (std::size_t i = 1; i < node.children.size(); ++i) expect(node, i, path, type);
         return node.kind == NodeKind::Difference ? Type::Number : type;
       }
@@ -128,7 +141,7 @@ class Checker {
     }
   }
 
-  void match(const Node& node, const std::string& path) const {
+  void match(const Node& node, const Path& path) const {
     for (std::size_t i = 0; i < node.children.size(); ++i) expect(node, i, path, column_type(node.table, node.match_columns[i]));
   }
 
@@ -165,14 +178,14 @@ void check_types(const Problem& problem, const World& world) {
   const Checker checker(problem, world);
   for (std::size_t i = 0; i < problem.slots.size(); ++i) {
     for (const auto& [column, target] : problem.slots[i].within) {
-      checker.slot_rule(problem.slots[i], column, target, fmt::format("/slots/{}/within/{}", i, column));
+      checker.slot_rule(problem.slots[i], column, target, i);
     }
   }
   for (std::size_t i = 0; i < problem.constraints.size(); ++i) {
-    checker.predicate(problem.constraints[i], fmt::format("/constraints/{}", i));
+    checker.predicate(problem.constraints[i], {.root = "/constraints/" + std::to_string(i)});
   }
   if (problem.sense != ObjectiveSense::None) {
-    checker.ordered(problem.objective, problem.sense == ObjectiveSense::Minimise ? "/objective/minimise" : "/objective/maximise");
+    checker.ordered(problem.objective, {.root = problem.sense == ObjectiveSense::Minimise ? "/objective/minimise" : "/objective/maximise"});
   }
 }
 
