@@ -48,6 +48,13 @@ Json to_json(const SlotSpec& slot) {
   return out;
 }
 
+/// {key: value}. The value is moved in, where an initialiser list would copy the whole tree once a level.
+Json form(std::string_view key, Json value) {
+  Json out = Json::object();
+  out[std::string(key)] = std::move(value);
+  return out;
+}
+
 Json children_json(const Node& node) {
   Json out = Json::array();
   for (const auto& child : node.children) out.push_back(to_json(child));
@@ -76,39 +83,43 @@ Json to_json(const Node& node) {
               {"attr", node.column},
               {"agg", kAggregates[static_cast<std::size_t>(node.aggregate)]}};
     case NodeKind::Sum:
-      return {{"sum", children_json(node)}};
+      return form("sum", children_json(node));
     case NodeKind::Min:
-      return {{"min", children_json(node)}};
+      return form("min", children_json(node));
     case NodeKind::Max:
-      return {{"max", children_json(node)}};
+      return form("max", children_json(node));
     case NodeKind::Count:
-      return {{"count", children_json(node)}};
+      return form("count", children_json(node));
     case NodeKind::Difference:
-      return {{"difference", children_json(node)}};
+      return form("difference", children_json(node));
     case NodeKind::Compare:
-      return {{std::string(kOperators[static_cast<std::size_t>(node.op)]), children_json(node)}};
+      return form(kOperators[static_cast<std::size_t>(node.op)], children_json(node));
     case NodeKind::Member: {
       Json members = Json::array();
       for (const auto& member : node.members) members.push_back(to_json(member, true));
       return {{"in", Json::array({to_json(node.children[0]), members})}};
     }
     case NodeKind::AllDifferent:
-      return {{"all_different", children_json(node)}};
+      return form("all_different", children_json(node));
     case NodeKind::Linked:
       return {{"linked", node.table}, {"match", match_json(node)}};
     case NodeKind::IfThenElse: {
-      Json out = {{"if", to_json(node.children[0])}, {"then", to_json(node.children[1])}};
+      Json out = form("if", to_json(node.children[0]));
+      out["then"] = to_json(node.children[1]);
       if (node.children.size() > 2) out["else"] = to_json(node.children[2]);
       return out;
     }
     case NodeKind::AllOf:
-      return {{"all", children_json(node)}};
+      return form("all", children_json(node));
     case NodeKind::AnyOf:
-      return {{"any", children_json(node)}};
-    case NodeKind::AtLeast:
-      return {{"at_least", node.at_least}, {"of", children_json(node)}};
+      return form("any", children_json(node));
+    case NodeKind::AtLeast: {
+      Json out = form("at_least", node.at_least);
+      out["of"] = children_json(node);
+      return out;
+    }
     case NodeKind::Not:
-      return {{"not", to_json(node.children[0])}};
+      return form("not", to_json(node.children[0]));
   }
   return nullptr;
 }
@@ -118,10 +129,9 @@ Json to_json(const Problem& problem) {
   for (const auto& slot : problem.slots) slots.push_back(to_json(slot));
   Json constraints = Json::array();
   for (const auto& node : problem.constraints) constraints.push_back(to_json(node));
-  Json out = {{"slots", slots}, {"constraints", constraints}};
-  if (problem.sense != ObjectiveSense::None) {
-    out["objective"] = {{problem.sense == ObjectiveSense::Minimise ? "minimise" : "maximise", to_json(problem.objective)}};
-  }
+  Json out = form("slots", std::move(slots));
+  out["constraints"] = std::move(constraints);
+  if (problem.sense != ObjectiveSense::None) out["objective"] = form(problem.sense == ObjectiveSense::Minimise ? "minimise" : "maximise", to_json(problem.objective));
   return out;
 }
 
