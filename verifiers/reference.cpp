@@ -1,6 +1,7 @@
 #include "verifiers/reference.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
 #include <variant>
@@ -18,14 +19,16 @@ class Walker {
   /// Every slot is present and names something; fills the look-up table of values.
   bool read() {
     for (const auto& slot : problem_.slots) {
-      const Json::json_pointer pointer(slot.path);
-      if (!answer_.contains(pointer)) return false;
-      const Json& given = answer_.at(pointer);
+      const Json* place = at(slot.path);
+      if (place == nullptr) return false;
+      const Json& given = *place;
+      Held& held = held_[slot.id];
+      held.slot = &slot;
       if (slot.domain == SlotDomain::Integers) {
         if (!given.is_number()) return false;
         const double number = given.get<double>();
         if (std::floor(number) != number || number < static_cast<double>(slot.from) || number > static_cast<double>(slot.to)) return false;
-        values_[slot.id] = static_cast<Cell>(number) * kCellScale;
+        held.value = static_cast<Cell>(number) * kCellScale;
         continue;
       }
       if (!given.is_string()) return false;
@@ -33,16 +36,27 @@ class Walker {
       if (slot.domain == SlotDomain::Dates) {
         const auto days = parse_date(text);
         if (!days || *days < slot.from || *days > slot.to) return false;
-        values_[slot.id] = *days * kCellScale;
+        held.value = *days * kCellScale;
       } else if (slot.domain == SlotDomain::Texts) {
         if (std::find(slot.texts.begin(), slot.texts.end(), text) == slot.texts.end()) return false;
-        values_[slot.id] = text;
+        held.value = text;
       } else {
-        if (row_named(slot.entity, text) < 0) return false;
-        values_[slot.id] = text;
+        held.row = row_named(slot.entity, text);
+        if (held.row < 0) return false;
+        held.value = text;
       }
     }
     return true;
+  }
+
+  /// Each slot's row lies where its `within` rules say.
+  bool rows_lie_within() const {
+    return std::all_of(held_.begin(), held_.end(), [&](const auto& entry) {
+      const Held& held = entry.second;
+      return std::all_of(held.slot->within.begin(), held.slot->within.end(), [&](const auto& rule) {
+        return compare(CompareOp::Equal, cell(*table(held.slot->entity), rule.first, static_cast<std::size_t>(held.row)), held_.at(rule.second).value);
+      });
+    });
   }
 
   bool holds(const Node& node) const {
@@ -78,11 +92,10 @@ class Walker {
   Maybe value(const Node& node) const {
     switch (node.kind) {
       case NodeKind::Const: return constant(node.constant);
-      case NodeKind::SlotValue: return values_.at(node.slot);
+      case NodeKind::SlotValue: return held_.at(node.slot).value;
       case NodeKind::Attribute: {
-        const auto& slot = *std::find_if(problem_.slots.begin(), problem_.slots.end(), [&](const auto& s) { return s.id == node.slot; });
-        const int row = row_named(slot.entity, std::get<std::string>(values_.at(node.slot)));
-        return cell(*table(slot.entity), node.column, static_cast<std::size_t>(row));
+        const Held& held = held_.at(node.slot);
+        return cell(*table(held.slot->entity), node.column, static_cast<std::size_t>(held.row));
       }
       case NodeKind::Count: return Value(count(node.children) * kCellScale);
       case NodeKind::Difference: {
@@ -123,6 +136,36 @@ class Walker {
   }
 
  private:
+  /// What a slot holds, and the row of that name if it ranges over an entity.
+  struct Held {
+    const SlotSpec* slot = nullptr;
+    Value value;
+    int row = -1;
+  };
+
+  /// The answer's value at a slot's path, a JSON pointer without escapes; null if it has none.
+  const Json* at(std::string_view pointer) const {
+    const Json* found = &answer_;
+    while (found != nullptr && !pointer.empty()) {
+      pointer.remove_prefix(1);
+      const std::string_view token = pointer.substr(0, pointer.find('/'));
+      pointer.remove_prefix(token.size());
+      found = found->is_array() ? element(*found, token) : member(*found, token);
+    }
+    return found;
+  }
+
+  static const Json* element(const Json& array, std::string_view token) {
+    std::size_t index = 0;
+    const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), index);
+    return error == std::errc() && end == token.data() + token.size() && index < array.size() ? &array[index] : nullptr;
+  }
+
+  static const Json* member(const Json& object, std::string_view token) {
+    const auto it = object.find(std::string(token));
+    return it == object.end() ? nullptr : &*it;
+  }
+
   static Cell fold(Aggregate aggregate, const std::vector<Cell>& values) {
     Cell total = values.front();
     for (std::size_t i = 1; i < values.size(); ++i) {
@@ -198,17 +241,14 @@ class Walker {
   const Problem& problem_;
   const World& world_;
   const Json& answer_;
-  std::map<std::string, Value> values_;
+  std::map<std::string_view, Held> held_;  ///< [slot id]
 };
 
 }  // namespace
 
 bool reference_holds(const Problem& problem, const World& world, const Json& answer) {
   Walker walker(problem, world, answer);
-  if (!walker.read()) return false;
-  for (const auto& node : within_constraints(problem)) {
-    if (!walker.holds(node)) return false;
-  }
+  if (!walker.read() || !walker.rows_lie_within()) return false;
   return std::all_of(problem.constraints.begin(), problem.constraints.end(), [&](const Node& node) { return walker.holds(node); });
 }
 
