@@ -155,8 +155,13 @@ Score Verifier::verify(const std::optional<std::string>& answer_text) {
 
 bool Verifier::passes_values(std::span<const SlotValue> values) {
   evaluator_.assign_all(values);
-  for (const int root : problem_->roots()) {
-    if (evaluator_.truth(root) != Truth::True) return false;
+  // All must hold, so the order is free: what an answer broke is likely to be what the next one breaks.
+  const auto& roots = problem_->roots();
+  if (last_broken_ < roots.size() && evaluator_.truth(roots[last_broken_]) != Truth::True) return false;
+  for (std::size_t i = 0; i < roots.size(); ++i) {
+    if (i == last_broken_ || evaluator_.truth(roots[i]) == Truth::True) continue;
+    last_broken_ = i;
+    return false;
   }
   if (problem_->objective() < 0) return true;
   const Range reached = evaluator_.value(problem_->objective());

@@ -59,6 +59,7 @@ class Verifier {
   AnswerReader reader_;
   Evaluator evaluator_;
   std::vector<SlotValue> values_;
+  std::size_t last_broken_ = 0;  ///< root that the last answer broke
 };
 
 /// The answer in the form that the problem asks for, and as text.
