@@ -23,6 +23,12 @@ Json cell_json(Cell cell) {
   return static_cast<double>(cell) / static_cast<double>(kCellScale);
 }
 
+/// Messages are put together only where they are needed: templates are expanded for every draw.
+template <class Message>
+void require_input(bool condition, const Message& message) {
+  if (!condition) fail(ErrorKind::Input, message());
+}
+
 Cell floor_to(Cell value, Cell step) { return value >= 0 ? value / step * step : -((-value + step - 1) / step * step); }
 
 bool is_spliced(const Json& item) {
@@ -33,24 +39,24 @@ bool is_spliced(const Json& item) {
 
 /// The operands of a form: an array of exactly `count` elements.
 const Json& operands(const Json& value, std::size_t count, const std::string& path) {
-  require(value.is_array() && value.size() == count, ErrorKind::Input, fmt::format("{}: found {}; accepted: an array of {}", path, dump_json(value), count));
+  require_input(value.is_array() && value.size() == count, [&] { return fmt::format("{}: found {}; accepted: an array of {}", path, dump_json(value), count); });
   return value;
 }
 
 std::string text_operand(const Json& value, const std::string& path) {
-  require(value.is_string(), ErrorKind::Input, fmt::format("{}: found {}; accepted: a string", path, dump_json(value)));
+  require_input(value.is_string(), [&] { return fmt::format("{}: found {}; accepted: a string", path, dump_json(value)); });
   return value.get<std::string>();
 }
 
 std::int64_t days_operand(const Json& value, const std::string& path) {
   const auto days = value.is_string() ? parse_date(value.get<std::string>()) : std::nullopt;
-  require(days.has_value(), ErrorKind::Input, fmt::format("{}: found {}; accepted: a date", path, dump_json(value)));
+  require_input(days.has_value(), [&] { return fmt::format("{}: found {}; accepted: a date", path, dump_json(value)); });
   return *days;
 }
 
 template <class T>
 void require_ordered(T low, T high, const Json& value, const std::string& path) {
-  require(low <= high, ErrorKind::Input, fmt::format("{}: found {}; accepted: the smaller one first", path, dump_json(value)));
+  require_input(low <= high, [&] { return fmt::format("{}: found {}; accepted: the smaller one first", path, dump_json(value)); });
 }
 
 /// A whole number with its sign, as it stands in "{d-1}".
@@ -66,9 +72,8 @@ std::optional<std::int64_t> parse_whole(const std::string& text) {
 void require_slots(const Node& node, const Problem& problem, const std::string& path) {
   if (node.kind == NodeKind::SlotValue || node.kind == NodeKind::Attribute) {
     const int slot = problem.find_slot(node.slot);
-    require(slot >= 0, ErrorKind::Input, fmt::format("{}: there is no slot \"{}\"", path, node.slot));
-    require(node.kind == NodeKind::SlotValue || problem.slots[static_cast<std::size_t>(slot)].domain == SlotDomain::Entity, ErrorKind::Input,
-            fmt::format("{}: slot \"{}\" holds no row, so it has no {}", path, node.slot, node.column));
+    require_input(slot >= 0, [&] { return fmt::format("{}: there is no slot \"{}\"", path, node.slot); });
+    require_input(node.kind == NodeKind::SlotValue || problem.slots[static_cast<std::size_t>(slot)].domain == SlotDomain::Entity, [&] { return fmt::format("{}: slot \"{}\" holds no row, so it has no {}", path, node.slot, node.column); });
   }
   for (const auto& child : node.children) require_slots(child, problem, path);
 }
@@ -76,8 +81,8 @@ void require_slots(const Node& node, const Problem& problem, const std::string& 
 }  // namespace
 
 Template::Nesting::Nesting(Template& owner, const std::string& path) : owner_(owner) {
-  require(owner.depth_ < kMaxDepth, ErrorKind::Input, path + ": the template is nested too deeply (a fragment that uses itself?)");
-  require(owner.expanded_ < kMaxExpanded, ErrorKind::Input, fmt::format("{}: the template grows beyond {} values", path, kMaxExpanded));
+  require_input(owner.depth_ < kMaxDepth, [&] { return path + ": the template is nested too deeply (a fragment that uses itself?)"; });
+  require_input(owner.expanded_ < kMaxExpanded, [&] { return fmt::format("{}: the template grows beyond {} values", path, kMaxExpanded); });
   ++owner.depth_;
   ++owner.expanded_;
 }
@@ -100,19 +105,18 @@ std::string Template::interpolate(const std::string& text, const std::string& pa
     out += text.substr(at, open - at);
     if (open == text.size()) break;
     const std::size_t close = text.find('}', open);
-    require(close != std::string::npos, ErrorKind::Input, fmt::format("{}: \"{}\" has an open brace without its end", path, text));
+    require_input(close != std::string::npos, [&] { return fmt::format("{}: \"{}\" has an open brace without its end", path, text); });
     std::string name = text.substr(open + 1, close - open - 1);
     std::int64_t offset = 0;
     const std::size_t sign = name.find_first_of("+-");
     if (sign != std::string::npos) {
       const auto whole = parse_whole(name.substr(sign));
-      require(whole && std::abs(*whole) <= 1'000'000, ErrorKind::Input, fmt::format("{}: found \"{{{}}}\"; accepted: a variable, plus or minus a whole number", path, name));
+      require_input(whole && std::abs(*whole) <= 1'000'000, [&] { return fmt::format("{}: found \"{{{}}}\"; accepted: a variable, plus or minus a whole number", path, name); });
       offset = *whole;
       name.resize(sign);
     }
     const Json& value = variable(name);
-    require(sign == std::string::npos || value.is_number_integer(), ErrorKind::Input,
-            fmt::format("{}: \"{}\" counts from the variable \"{}\", which is {}; accepted: an integer", path, text, name, dump_json(value)));
+    require_input(sign == std::string::npos || value.is_number_integer(), [&] { return fmt::format("{}: \"{}\" counts from the variable \"{}\", which is {}; accepted: an integer", path, text, name, dump_json(value)); });
     if (value.is_number_integer()) {
       out += std::to_string(value.get<std::int64_t>() + offset);
     } else {
@@ -125,7 +129,7 @@ std::string Template::interpolate(const std::string& text, const std::string& pa
 
 std::int64_t Template::integer(const Json& value, const std::string& path) {
   const Json expanded = expand(value, path);
-  require(expanded.is_number_integer(), ErrorKind::Input, fmt::format("{}: expected an integer, found {}", path, dump_json(expanded)));
+  require_input(expanded.is_number_integer(), [&] { return fmt::format("{}: expected an integer, found {}", path, dump_json(expanded)); });
   return expanded.get<std::int64_t>();
 }
 
@@ -133,7 +137,7 @@ Cell Template::cell(const Json& value, const std::string& path) { return number_
 
 /// The threshold is moved away from the planted value, never past it, so the planted answer always meets it.
 Json Template::fit(const Json& value, const std::string& path) {
-  require(planted_.answer != nullptr, ErrorKind::Input, path + ": \"$fit\" needs a planted answer; it belongs into clauses");
+  require_input(planted_.answer != nullptr, [&] { return path + ": \"$fit\" needs a planted answer; it belongs into clauses"; });
   if (value.contains("when")) {
     const Node condition = parse_node(expand(value["when"], path + "/when"), path + "/when");
     require_slots(condition, *planted_.problem, path + "/when");
@@ -144,18 +148,18 @@ Json Template::fit(const Json& value, const std::string& path) {
   const Node measured = parse_node(expand(get_member(value, "of", path), path + "/of"), path + "/of");
   require_slots(measured, *planted_.problem, path + "/of");
   const auto planted = reference_value(*planted_.problem, *planted_.world, *planted_.answer, measured);
-  require(planted.has_value(), ErrorKind::Input, path + "/of: is undefined for the planted answer");
+  require_input(planted.has_value(), [&] { return path + "/of: is undefined for the planted answer"; });
   const Json& slack = operands(get_member(value, "slack", path), 2, path + "/slack");
   const Cell step = cell(get_member(value, "round", path), path + "/round");
-  require(step > 0, ErrorKind::Input, path + "/round: accepted: a number above 0");
+  require_input(step > 0, [&] { return path + "/round: accepted: a number above 0"; });
   const Cell low = cell(slack[0], path + "/slack/0");
   const Cell high = cell(slack[1], path + "/slack/1");
-  require(low >= 0, ErrorKind::Input, path + "/slack: accepted: numbers from 0 on");  // Or the planted answer would fail.
+  require_input(low >= 0, [&] { return path + "/slack: accepted: numbers from 0 on"; });  // Or the planted answer would fail.
   require_ordered(low, high, slack, path + "/slack");
   const Cell away = low + (high - low) * rng_.range(0, 16) / 16;
   const std::string side = get_string(value, "side", path);
   if (side == "below") return cell_json(floor_to(*planted - away, step));
-  require(side == "above", ErrorKind::Input, fmt::format("{}/side: found \"{}\"; accepted: above, below", path, side));
+  require_input(side == "above", [&] { return fmt::format("{}/side: found \"{}\"; accepted: above, below", path, side); });
   return cell_json(floor_to(*planted + away, step) + step);
 }
 
@@ -179,7 +183,7 @@ Json Template::special(const std::string& form, const Json& value, const std::st
     const Cell step = cell(given[2], at);
     const Cell high = cell(given[1], at);
     require_ordered(low, high, given, at);
-    require(step > 0, ErrorKind::Input, at + ": accepted: a step above 0");
+    require_input(step > 0, [&] { return at + ": accepted: a step above 0"; });
     return cell_json(low + step * rng_.range(0, (high - low) / step));
   }
   if (form == "$date") {
@@ -196,16 +200,16 @@ Json Template::special(const std::string& form, const Json& value, const std::st
   }
   if (form == "$word") {
     const auto list = spec_.names.find(text_operand(given, at));
-    require(list != spec_.names.end() && !list->second.empty(), ErrorKind::Input, fmt::format("{}: locale {} has no word list {}", at, spec_.locale, dump_json(given)));
+    require_input(list != spec_.names.end() && !list->second.empty(), [&] { return fmt::format("{}: locale {} has no word list {}", at, spec_.locale, dump_json(given)); });
     return rng_.pick(list->second);
   }
   if (form == "$pick") {
-    require(given.is_array() && !given.empty(), ErrorKind::Input, fmt::format("{}: found {}; accepted: an array of one or more", at, dump_json(given)));
+    require_input(given.is_array() && !given.empty(), [&] { return fmt::format("{}: found {}; accepted: an array of one or more", at, dump_json(given)); });
     return expand(given[rng_.below(given.size())], at);
   }
   if (form == "$fit") return fit(given, at);
   if (form == "$let") {
-    require(given.is_object(), ErrorKind::Input, fmt::format("{}: found {}; accepted: an object", at, dump_json(given)));
+    require_input(given.is_object(), [&] { return fmt::format("{}: found {}; accepted: an object", at, dump_json(given)); });
     const auto saved = bound_;
     for (const auto& item : given.items()) bound_[item.key()] = expand(item.value(), at + "/" + item.key());
     Json result = expand(get_member(value, "in", path), path + "/in");
@@ -228,8 +232,8 @@ void Template::expand_into(const Json& item, Json& out, const std::string& path)
   const Json& given = item[form];
   const std::string at = path + "/" + form;
   const auto append = [&](const Json& list) {
-    require(list.is_array(), ErrorKind::Input, fmt::format("{}: expected an array", path));
-    for (std::size_t i = 0; i < list.size(); ++i) expand_into(list[i], out, fmt::format("{}/{}", path, i));
+    require_input(list.is_array(), [&] { return fmt::format("{}: expected an array", path); });
+    for (std::size_t i = 0; i < list.size(); ++i) expand_into(list[i], out, path + "/" + std::to_string(i));
   };
   if (form == "$splice") {
     append(get_member(fragments_, text_operand(given, at), "/fragments"));
@@ -237,7 +241,7 @@ void Template::expand_into(const Json& item, Json& out, const std::string& path)
     const std::string name = text_operand(given, at);
     const auto from = integer(get_member(item, "from", path), path + "/from");
     const auto to = integer(get_member(item, "to", path), path + "/to");
-    require(to - from < kMaxRounds, ErrorKind::Input, fmt::format("{}: found {} to {}; accepted: at most {} rounds", at, from, to, kMaxRounds));
+    require_input(to - from < kMaxRounds, [&] { return fmt::format("{}: found {} to {}; accepted: at most {} rounds", at, from, to, kMaxRounds); });
     const auto before = variables_;
     for (std::int64_t i = from; i <= to; ++i) {
       variables_[name] = i;
@@ -249,19 +253,18 @@ void Template::expand_into(const Json& item, Json& out, const std::string& path)
     const auto a = integer(given[0], at);
     const auto b = integer(given[2], at);
     const std::string op = text_operand(given[1], at);
-    require(op == ">" || op == "<" || op == "==", ErrorKind::Input, fmt::format("{}: found \"{}\"; accepted: >, <, ==", at, op));
+    require_input(op == ">" || op == "<" || op == "==", [&] { return fmt::format("{}: found \"{}\"; accepted: >, <, ==", at, op); });
     if ((op == ">" && a > b) || (op == "<" && a < b) || (op == "==" && a == b)) append(get_member(item, "do", path));
   } else if (form == "$maybe") {
     const auto chance = integer(given, at);
-    require(chance >= 0 && chance <= 1'000'000, ErrorKind::Input, fmt::format("{}: found {}; accepted: 0 to 1000000", at, chance));
+    require_input(chance >= 0 && chance <= 1'000'000, [&] { return fmt::format("{}: found {}; accepted: 0 to 1000000", at, chance); });
     if (rng_.chance(static_cast<std::uint32_t>(chance))) append(get_member(item, "do", path));
   } else {
     const Json& options = get_array(item, "of", path);
     const bool range = given.is_array();
     const auto low = integer(range ? operands(given, 2, at)[0] : given, at);
     const auto high = range ? integer(given[1], at) : low;
-    require(0 <= low && low <= high && high <= static_cast<std::int64_t>(options.size()), ErrorKind::Input,
-            fmt::format("{}: found {}; accepted: 0 to {}, as many as there are", at, dump_json(given), options.size()));
+    require_input(0 <= low && low <= high && high <= static_cast<std::int64_t>(options.size()), [&] { return fmt::format("{}: found {}; accepted: 0 to {}, as many as there are", at, dump_json(given), options.size()); });
     const auto wanted = range ? rng_.range(low, high) : low;
     std::vector<std::size_t> order(options.size());
     std::iota(order.begin(), order.end(), 0);
@@ -281,7 +284,7 @@ Json Template::expand_object(const Json& value, const std::string& path) {
   }
   Json out = Json::object();
   for (const auto& item : value.items()) {
-    require(!item.key().starts_with('$'), ErrorKind::Input, fmt::format("{}: the form \"{}\" must be the first member of its object", path, item.key()));
+    require_input(!item.key().starts_with('$'), [&] { return fmt::format("{}: the form \"{}\" must be the first member of its object", path, item.key()); });
     out[interpolate(item.key(), path)] = expand(item.value(), path + "/" + item.key());
   }
   return out;
@@ -294,17 +297,17 @@ Json Template::expand(const Json& value, const std::string& path) {
     result = expand_object(value, path);
   } else if (value.is_array()) {
     result = Json::array();
-    for (std::size_t i = 0; i < value.size(); ++i) expand_into(value[i], result, fmt::format("{}/{}", path, i));
+    for (std::size_t i = 0; i < value.size(); ++i) expand_into(value[i], result, path + "/" + std::to_string(i));
   } else if (value.is_string()) {
     const auto text = value.get<std::string>();
     if (text.starts_with("{@") && text.ends_with("}")) {
       const auto it = bound_.find(text.substr(2, text.size() - 3));
-      require(it != bound_.end(), ErrorKind::Input, fmt::format("{}: nothing is bound to {}", path, text));
+      require_input(it != bound_.end(), [&] { return fmt::format("{}: nothing is bound to {}", path, text); });
       result = it->second;
     } else if (text.starts_with("{=") && text.ends_with("}")) {
       const std::string digits = interpolate("{" + text.substr(2), path);
       const auto whole = parse_whole(digits);
-      require(whole.has_value(), ErrorKind::Input, fmt::format("{}: {} is \"{}\"; accepted: an integer", path, text, digits));
+      require_input(whole.has_value(), [&] { return fmt::format("{}: {} is \"{}\"; accepted: an integer", path, text, digits); });
       result = *whole;
     } else {
       result = interpolate(text, path);
