@@ -11,6 +11,7 @@
 #include "synth/propagation.h"
 #include "verifiers/mutants.h"
 #include "verifiers/reference.h"
+#include "verifiers/verify.h"
 
 namespace gauntlet {
 namespace {
@@ -28,6 +29,30 @@ std::optional<Json> good_arguments(const Reveal& reveal, const ToolDefinition& t
   if (!reveal.keywords.empty()) arguments[reveal.keywords] = Json::array({tool.result_columns[rng.below(tool.result_columns.size())]});
   return arguments;
 }
+
+/// Answers as JSON that differ from one in few slots: only those are written anew.
+class NearMissJson {
+ public:
+  NearMissJson(const CompiledProblem& problem, std::vector<SlotValue> values) : problem_(problem), held_(std::move(values)), json_(answer_to_json(problem, held_)) {
+    for (const auto& slot : problem.problem().slots) places_.push_back(&json_.at(Json::json_pointer(slot.path)));
+  }
+
+  /// Valid until the next call.
+  const Json& of(const std::vector<SlotValue>& values) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (held_[i] == values[i]) continue;
+      held_[i] = values[i];
+      *places_[i] = problem_.value_to_json(static_cast<int>(i), values[i]);
+    }
+    return json_;
+  }
+
+ private:
+  const CompiledProblem& problem_;
+  std::vector<SlotValue> held_;
+  Json json_;
+  std::vector<Json*> places_;  ///< [slots] into json_, whose shape stays
+};
 
 double round_to(double value, double digits) { return std::round(value * digits) / digits; }
 
@@ -123,8 +148,9 @@ MutantReport measure_verifier(Verifier& verifier, const CompiledProblem& problem
     (correct ? report.accepted : report.rejected) += passed == correct ? 1 : 0;
     if (passed != correct && report.problem.empty()) report.problem = fmt::format("{} was {}", text, passed ? "accepted" : "rejected");
   };
+  NearMissJson near(problem, answers.front());
   for (const auto& mutant : matrix.samples) {
-    const Json answer = answer_to_json(problem, mutant);
+    const Json& answer = near.of(mutant);
     bool correct = reference_holds(problem.problem(), problem.world(), answer);
     if (correct && problem.objective() >= 0) correct = reference_objective(problem.problem(), problem.world(), answer) == optimum;
     judge(dump_json(answer), correct);
