@@ -6,17 +6,18 @@
 namespace gauntlet {
 
 SlotValue* DomainArena::take(std::size_t count) {
-  if (blocks_.empty()) blocks_.emplace_back(std::max(kBlock, count));
-  if (used_ + count > blocks_[block_].size()) {
+  const auto block = [](std::size_t size) { return Block{.data = std::make_unique_for_overwrite<SlotValue[]>(size), .size = size}; };
+  if (blocks_.empty()) blocks_.push_back(block(std::max(kBlock, count)));
+  if (used_ + count > blocks_[block_].size) {
     ++block_;
     used_ = 0;
     if (block_ == blocks_.size()) {
-      blocks_.emplace_back(std::max(kBlock, count));
-    } else if (blocks_[block_].size() < count) {
-      blocks_[block_].resize(count);
+      blocks_.push_back(block(std::max(kBlock, count)));
+    } else if (blocks_[block_].size < count) {
+      blocks_[block_] = block(count);  // Nothing of it is in use: blocks are released in the order taken.
     }
   }
-  SlotValue* data = blocks_[block_].data() + used_;
+  SlotValue* data = blocks_[block_].data.get() + used_;
   used_ += count;
   return data;
 }
@@ -103,13 +104,43 @@ Propagator::Narrowed Propagator::narrow(int constraint, int slot, bool& decided)
     }
   }
   decided = kept.decided;
-  const std::int32_t count = kept.count;
-  if (count == before.count) {
+  return use(slot, before, kept);
+}
+
+Propagator::Narrowed Propagator::use(int slot, const Domain& before, const Kept& kept) {
+  if (kept.count == before.count) {
     evaluator_->restore_domain(slot, before);
     return Narrowed::Unchanged;
   }
-  if (count > 0) evaluator_->set_domain(slot, {kept.values, static_cast<std::size_t>(count)});
-  return count == 0 ? Narrowed::Empty : Narrowed::Changed;
+  if (kept.count > 0) evaluator_->set_domain(slot, {kept.values, static_cast<std::size_t>(kept.count)});
+  return kept.count == 0 ? Narrowed::Empty : Narrowed::Changed;
+}
+
+/// Where `node` asks that the attribute of one open slot's row is the row of another: the rows of the first that lie within none of the
+/// candidates of the other go. `slot`: the one narrowed.
+Propagator::Narrowed Propagator::narrow_contained(const CompiledNode& node, int& slot) {
+  if (node.kind != NodeKind::Compare || node.op != CompareOp::Equal) return Narrowed::Unchanged;
+  const CompiledProblem& problem = evaluator_->problem();
+  const bool swapped = problem.node(node.children[0]).kind == NodeKind::SlotValue;
+  const CompiledNode& inner = problem.node(node.children[swapped ? 1 : 0]);
+  const CompiledNode& outer = problem.node(node.children[swapped ? 0 : 1]);
+  if (inner.kind != NodeKind::Attribute || outer.kind != NodeKind::SlotValue || inner.slot == outer.slot) return Narrowed::Unchanged;
+  const Domain& around = evaluator_->domain(outer.slot);
+  if (around.count == problem.slots()[static_cast<std::size_t>(outer.slot)].size) return Narrowed::Unchanged;
+  outer_.clear();
+  for (std::int32_t i = 0; i < around.count; ++i) outer_.push_back(problem.slot_cell(outer.slot, around.data[i]));
+  std::sort(outer_.begin(), outer_.end());
+  const auto& cells = problem.world().tables[static_cast<std::size_t>(inner.table)].columns[static_cast<std::size_t>(inner.column)].cells;
+  slot = inner.slot;
+  const Domain before = evaluator_->domain(slot);
+  Kept kept{.values = arena_.take(static_cast<std::size_t>(before.count))};
+  for (std::int32_t i = 0; i < before.count; ++i) {
+    const Cell cell = cells[static_cast<std::size_t>(before.data[i])];
+    // What is not known may lie anywhere.
+    const bool possible = cell == kUnknownCell || std::binary_search(outer_.begin(), outer_.end(), cell);
+    kept.add(before.data[i], possible ? Truth::Unknown : Truth::False);
+  }
+  return use(slot, before, kept);
 }
 
 bool Propagator::propagate(std::vector<int>& constraints, const SlotMask* changed) {
@@ -133,6 +164,10 @@ bool Propagator::propagate(std::vector<int>& constraints, const SlotMask* change
       const bool one_open = first < open.size() && open._Find_next(first) == open.size();
       if (as_before || !one_open) {
         constraints.push_back(constraint);
+        int inner = -1;
+        const Narrowed result = as_before || !within_ || open.none() ? Narrowed::Unchanged : narrow_contained(evaluator_->problem().node(constraint), inner);
+        if (result == Narrowed::Empty) return false;
+        if (result == Narrowed::Changed) touched.set(static_cast<std::size_t>(inner));
         continue;
       }
       bool decided = false;

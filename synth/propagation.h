@@ -3,7 +3,7 @@
 // What the counting solver and the search share: narrowing the domains by the undecided constraints, and splitting the undecided
 // slots into independent components.
 
-#include <deque>
+#include <memory>
 #include <vector>
 
 #include "verifiers/compiled.h"
@@ -25,18 +25,26 @@ class DomainArena {
   SlotValue* take(std::size_t count);
 
  private:
-  static constexpr std::size_t kBlock = 1 << 14;
-  std::deque<std::vector<SlotValue>> blocks_;
+  /// Small, because most searches are: a block is not cleared, and fits what the allocator hands out without tidying up.
+  static constexpr std::size_t kBlock = 1 << 12;
+  struct Block {
+    std::unique_ptr<SlotValue[]> data;
+    std::size_t size = 0;
+  };
+  std::vector<Block> blocks_;
   std::size_t block_ = 0;
   std::size_t used_ = 0;
 };
-
 
 class Propagator {
  public:
   explicit Propagator(Evaluator& evaluator) : evaluator_(&evaluator) {}
 
   DomainArena& arena() { return arena_; }
+
+  /// Also narrows rows that lie within another slot's row to those within what that slot may still be, while both are open. Parts of a
+  /// problem come apart earlier so; a search that draws from the domains would take other turns.
+  void narrow_within(bool on) { within_ = on; }
 
   /// Drops constraints that hold, replaces decided conditionals and conjunctions by their parts, and narrows domains by constraints that
   /// have one undecided slot left, to a fixed point. False if a constraint cannot hold any more. Domains changed are left for the
@@ -52,6 +60,7 @@ class Propagator {
   bool simplify(int constraint);
   enum class Narrowed { Unchanged, Changed, Empty };
   Narrowed narrow(int constraint, int slot, bool& decided);
+  Narrowed narrow_contained(const CompiledNode& node, int& slot);
   /// The candidates that a constraint leaves.
   struct Kept {
     SlotValue* values = nullptr;
@@ -64,11 +73,15 @@ class Propagator {
       values[count++] = value;
     }
   };
+  /// Makes what is kept the domain; `before` if that is all.
+  Narrowed use(int slot, const Domain& before, const Kept& kept);
   bool narrow_by_attribute(const CompiledNode& node, int slot, Kept& kept) const;
   bool narrow_by_difference(const CompiledNode& node, int slot, Kept& kept) const;
 
   Evaluator* evaluator_;
   DomainArena arena_;
+  bool within_ = false;
+  std::vector<Cell> outer_;  ///< scratch of narrow_contained()
   struct Undecided {
     int constraint = -1;
     bool as_before = false;  ///< nothing that it touches has changed

@@ -141,6 +141,8 @@ SolveResult Counter::run() {
     if (evaluator_.domain(static_cast<int>(i)).count == 0) return finish({});
   }
   part.open = propagator_.open_mask();
+  // Sums that join the parts prune better while they are one piece.
+  propagator_.narrow_within(functionals_.empty() && !has_objective_);
   return finish(solve(std::move(part), nullptr, false));
 }
 
