@@ -11,41 +11,18 @@
 
 #include "synth/additive.h"
 #include "synth/clique.h"
+#include "synth/histogram.h"
 #include "synth/propagation.h"
 
 namespace gauntlet {
 namespace {
 
-constexpr int kMaxFunctionals = 2;  ///< additive constraints carried as histogram keys
 constexpr int kObjective = kMaxFunctionals;
 constexpr std::size_t kSortedPairs = 1024;  ///< up to so many sums are sorted rather than hashed
-
-using Key = std::array<Cell, kMaxFunctionals>;
-
-/// How many assignments share one key, and the best objective among them (only those that reach it are counted).
-struct Tally {
-  std::uint64_t count = 0;  ///< saturates at kCountCap
-  double approximate = 0.0;
-  Cell best = 0;
-};
-
-using Histogram = std::vector<std::pair<Key, Tally>>;  ///< sorted by key; empty: no assignment
-using SharedHistogram = std::shared_ptr<const Histogram>;
-
-struct KeyHash {
-  std::size_t operator()(const Key& key) const { return mix_seed(static_cast<std::uint64_t>(key[0]), static_cast<std::uint64_t>(key[1])); }
-};
 
 struct Combined {
   SharedHistogram a, b, result;  ///< the operands are kept alive, so that their addresses stay theirs
 };
-
-std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) { return std::min(kCountCap, a + b); }
-
-std::uint64_t saturating_multiply(std::uint64_t a, std::uint64_t b) {
-  if (a == 0 || b == 0) return 0;
-  return a > kCountCap / b ? kCountCap : std::min(kCountCap, a * b);
-}
 
 class Counter {
  public:
@@ -73,10 +50,7 @@ class Counter {
   std::string memo_key(const Part& part) const;
   SharedHistogram combine(const SharedHistogram& a, const SharedHistogram& b);
   std::optional<Tally> accept(const Histogram& a, const Histogram& b);
-  void add(Tally& into, const Tally& from) const;
-  void gather(Histogram& entries) const;
   bool accepted(const Key& key) const;
-  bool worse(Cell a, Cell b) const { return minimise_ ? a > b : a < b; }
   bool can_improve() const;
   SolveResult finish(const Histogram& histogram) const;
 
@@ -85,8 +59,7 @@ class Counter {
   Propagator propagator_;
   DomainTrail trail_;
   const SolveOptions& options_;
-  bool has_objective_ = false;
-  bool minimise_ = true;
+  Ranking ranking_;
   std::vector<AdditiveConstraint> functionals_;
   std::unordered_map<std::string, SharedHistogram> memo_;
   std::map<std::pair<const Histogram*, const Histogram*>, Combined> combined_;
@@ -97,9 +70,9 @@ class Counter {
 
 /// False when no assignment of the current domains can reach the best objective found so far.
 bool Counter::can_improve() const {
-  if (!has_objective_ || !incumbent_) return true;
+  if (!ranking_.by_objective || !incumbent_) return true;
   const Range range = evaluator_.value(problem_.objective());
-  return range.defined > 0 && (minimise_ ? range.low <= *incumbent_ : range.high >= *incumbent_);
+  return range.defined > 0 && (ranking_.minimise ? range.low <= *incumbent_ : range.high >= *incumbent_);
 }
 
 /// Takes out of `constraints` up to kMaxFunctionals additive ones that would otherwise join many slots.
@@ -130,9 +103,9 @@ SolveResult Counter::run() {
       part.constraints.push_back(problem_.atoms()[static_cast<std::size_t>(position)]);
     }
   }
-  has_objective_ = problem_.objective() >= 0 && !options_.ignore_objective;
-  minimise_ = problem_.problem().sense != ObjectiveSense::Maximise;
-  if (has_objective_) part.terms = split_value(problem_, problem_.objective(), 1, kObjective);
+  ranking_.by_objective = problem_.objective() >= 0 && !options_.ignore_objective;
+  ranking_.minimise = problem_.problem().sense != ObjectiveSense::Maximise;
+  if (ranking_.by_objective) part.terms = split_value(problem_, problem_.objective(), 1, kObjective);
   pick_functionals(part.constraints);
   for (const auto& functional : functionals_) {
     part.terms.insert(part.terms.end(), functional.terms.begin(), functional.terms.end());
@@ -142,7 +115,7 @@ SolveResult Counter::run() {
   }
   part.open = propagator_.open_mask();
   // Sums that join the parts prune better while they are one piece.
-  propagator_.narrow_within(functionals_.empty() && !has_objective_);
+  propagator_.narrow_within(functionals_.empty() && !ranking_.by_objective);
   return finish(solve(std::move(part), nullptr, false));
 }
 
@@ -258,7 +231,7 @@ Histogram Counter::merge_parts(const std::vector<Part>& joined, const Histogram&
   if (memoised) return *folded;
   const Histogram unit = {{Key{}, Tally{1, 1.0, 0}}};
   const auto tally = accept(*folded, parts.empty() ? unit : *parts.back());
-  if (tally && has_objective_ && (!incumbent_ || worse(*incumbent_, tally->best))) incumbent_ = tally->best;
+  if (tally && ranking_.by_objective && (!incumbent_ || ranking_.worse(*incumbent_, tally->best))) incumbent_ = tally->best;
   return tally ? Histogram{{Key{}, *tally}} : Histogram{};
 }
 
@@ -274,24 +247,8 @@ Histogram Counter::branch(const Part& part, bool memoised) {
     result.insert(result.end(), found.begin(), found.end());
   }
   evaluator_.restore_domain(slot, domain);
-  gather(result);
+  ranking_.gather(result);
   return result;
-}
-
-/// Sorts by key and adds up the tallies of equal keys, in the order in which they were found.
-void Counter::gather(Histogram& entries) const {
-  if (entries.size() < 2) return;
-  const auto by_key = [](const auto& a, const auto& b) { return a.first < b.first; };
-  if (!std::is_sorted(entries.begin(), entries.end(), by_key)) std::stable_sort(entries.begin(), entries.end(), by_key);
-  std::size_t last = 0;
-  for (std::size_t i = 1; i < entries.size(); ++i) {
-    if (entries[i].first == entries[last].first) {
-      add(entries[last].second, entries[i].second);
-    } else {
-      entries[++last] = entries[i];
-    }
-  }
-  entries.resize(last + 1);
 }
 
 /// A component's result depends on its domains, its constraints and terms, and the decided slots that those mention.
@@ -326,15 +283,6 @@ SharedHistogram Counter::remembered(const Part& part) {
   return result;
 }
 
-void Counter::add(Tally& into, const Tally& from) const {
-  if (has_objective_ && from.best != into.best) {
-    if (worse(into.best, from.best)) into = from;
-    return;
-  }
-  into.count = saturating_add(into.count, from.count);
-  into.approximate += from.approximate;
-}
-
 bool Counter::accepted(const Key& key) const {
   for (std::size_t i = 0; i < functionals_.size(); ++i) {
     if (!compare_cells(functionals_[i].op, key[i], functionals_[i].bound)) return false;
@@ -363,11 +311,11 @@ SharedHistogram Counter::combine(const SharedHistogram& a, const SharedHistogram
         continue;
       }
       const auto [it, fresh] = merged.try_emplace(key, tally);
-      if (!fresh) add(it->second, tally);
+      if (!fresh) ranking_.add(it->second, tally);
     }
   }
   result.insert(result.end(), merged.begin(), merged.end());
-  gather(result);
+  ranking_.gather(result);
   auto shared = std::make_shared<const Histogram>(std::move(result));
   if (a->size() > 1 && b->size() > 1 && !aborted_) combined_.emplace(std::pair{a.get(), b.get()}, Combined{a, b, shared});
   return shared;
@@ -382,7 +330,7 @@ std::optional<Tally> Counter::accept(const Histogram& a, const Histogram& b) {
       if (!functionals_.empty() && !accepted({x_key[0] + y_key[0], x_key[1] + y_key[1]})) continue;
       const Tally tally{.count = saturating_multiply(x.count, y.count), .approximate = x.approximate * y.approximate, .best = x.best + y.best};
       if (total) {
-        add(*total, tally);
+        ranking_.add(*total, tally);
       } else {
         total = tally;
       }
@@ -398,7 +346,7 @@ SolveResult Counter::finish(const Histogram& histogram) const {
     const Tally& tally = histogram.front().second;
     result.count = tally.count;
     approximate = tally.approximate;
-    if (has_objective_ && !aborted_) result.optimum = tally.best;
+    if (ranking_.by_objective && !aborted_) result.optimum = tally.best;
   }
   result.complete = !aborted_;
   result.exact = result.complete && result.count < kCountCap;
@@ -407,106 +355,10 @@ SolveResult Counter::finish(const Histogram& histogram) const {
   return result;
 }
 
-class Finder {
- public:
-  Finder(const CompiledProblem& problem, Rng& rng, const SearchOptions& options)
-      : problem_(problem), evaluator_(problem), propagator_(evaluator_), trail_(evaluator_, propagator_.arena()), rng_(rng), options_(options) {}
-
-  SearchResult run();
-
- private:
-  bool search(std::vector<int> constraints, const SlotMask* changed, const SlotMask& open);
-  bool objective_possible() const;
-
-  const CompiledProblem& problem_;
-  Evaluator evaluator_;
-  Propagator propagator_;
-  DomainTrail trail_;
-  Rng& rng_;
-  const SearchOptions& options_;
-  std::int64_t nodes_ = 0;
-  bool aborted_ = false;
-};
-
-bool Finder::objective_possible() const {
-  if (!options_.optimum || problem_.objective() < 0) return true;
-  const Range range = evaluator_.value(problem_.objective());
-  return range.defined > 0 && range.low <= *options_.optimum && *options_.optimum <= range.high;
-}
-
-/// Leaves the domains assigned on success, restored on failure.
-bool Finder::search(std::vector<int> constraints, const SlotMask* changed, const SlotMask& open) {
-  if (++nodes_ > options_.max_nodes) {
-    aborted_ = true;
-    return false;
-  }
-  const DomainTrail::Mark mark = trail_.save();
-  bool good = propagator_.propagate(constraints, changed) && objective_possible();
-  const SlotMask left = open & propagator_.open_mask();
-  std::vector<SlotMask> joins;
-  for (const int constraint : constraints) joins.push_back(problem_.node(constraint).slots);
-  if (options_.optimum && problem_.objective() >= 0) joins.push_back(problem_.node(problem_.objective()).slots);
-  for (const auto& group : good ? components(left, joins) : std::vector<SlotMask>{}) {
-    std::vector<int> inside;
-    for (const int constraint : constraints) {
-      if ((problem_.node(constraint).slots & group).any()) inside.push_back(constraint);
-    }
-    const int slot = choose_slot(evaluator_, group, inside);
-    const Domain domain = evaluator_.domain(slot);
-    std::vector<SlotValue> order(domain.data, domain.data + domain.count);
-    rng_.shuffle(order);
-    if (options_.preference) {
-      std::vector<std::pair<int, SlotValue>> ranked;
-      for (const SlotValue value : order) ranked.emplace_back(options_.preference(slot, value), value);
-      std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-      for (std::size_t i = 0; i < order.size(); ++i) order[i] = ranked[i].second;
-    }
-    SlotMask chosen;
-    chosen.set(static_cast<std::size_t>(slot));
-    bool found = false;
-    for (const SlotValue value : order) {
-      evaluator_.assign(slot, value);
-      found = search(inside, &chosen, group);
-      if (found || aborted_) break;
-    }
-    if (!found) {
-      good = false;
-      break;
-    }
-  }
-  good ? trail_.keep(mark) : trail_.restore(mark);
-  return good;
-}
-
-SearchResult Finder::run() {
-  SearchResult result;
-  std::vector<int> constraints = problem_.atoms();
-  if (!options_.atom_positions.empty()) {
-    constraints.clear();
-    for (const int position : options_.atom_positions) constraints.push_back(problem_.atoms()[static_cast<std::size_t>(position)]);
-  }
-  for (std::size_t i = 0; i < evaluator_.slot_count(); ++i) {
-    if (evaluator_.domain(static_cast<int>(i)).count == 0) return result;
-  }
-  if (search(constraints, nullptr, propagator_.open_mask())) {
-    result.answer.emplace();
-    for (std::size_t i = 0; i < evaluator_.slot_count(); ++i) {
-      result.answer->push_back(evaluator_.domain(static_cast<int>(i)).data[0]);
-    }
-  }
-  result.complete = !aborted_;
-  result.nodes = nodes_;
-  return result;
-}
-
 }  // namespace
 
 SolveResult solve(const CompiledProblem& problem, const SolveOptions& options) {
   return Counter(problem, options).run();
-}
-
-SearchResult find_answer(const CompiledProblem& problem, Rng& rng, const SearchOptions& options) {
-  return Finder(problem, rng, options).run();
 }
 
 }  // namespace gauntlet
