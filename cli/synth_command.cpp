@@ -171,6 +171,7 @@ void add_synth_command(CLI::App& app, Context& context) {
   recheck->group("");  // hidden
   recheck->callback([] {
     std::string line;
+    std::ios_base::sync_with_stdio(false);  // Else each character is fetched by a call of its own.
     require(static_cast<bool>(std::getline(std::cin, line)), ErrorKind::Usage, "recheck-tasks: expected an environment spec on the first line of standard input");
     const EnvSpec spec = parse_env_spec(parse_json(line, "standard input"), "standard input");
     recheck_tasks(spec, std::cin, std::cout);

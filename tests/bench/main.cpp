@@ -26,6 +26,7 @@ constexpr Entry kEntries[] = {{"memory", bench_memory}, {"synth", bench_synth}, 
 /// The other process of gate step 5, started by bench_synth.
 int recheck() {
   std::string line;
+  std::ios_base::sync_with_stdio(false);
   std::getline(std::cin, line);
   recheck_tasks(parse_env_spec(parse_json(line, "standard input"), "standard input"), std::cin, std::cout);
   return 0;
