@@ -155,10 +155,11 @@ Score Verifier::verify(const std::optional<std::string>& answer_text) {
 
 bool Verifier::passes_values(std::span<const SlotValue> values) {
   evaluator_.assign_all(values);
-  // All must hold, so the order is free: what an answer broke is likely to be what the next one breaks.
+  // All must hold, so the order is free: what an answer broke is likely to be what the next one breaks, and clauses, which come last, are
+  // broken more often than the frame.
   const auto& roots = problem_->roots();
   if (last_broken_ < roots.size() && evaluator_.truth(roots[last_broken_]) != Truth::True) return false;
-  for (std::size_t i = 0; i < roots.size(); ++i) {
+  for (std::size_t i = roots.size(); i-- > 0;) {
     if (i == last_broken_ || evaluator_.truth(roots[i]) == Truth::True) continue;
     last_broken_ = i;
     return false;
