@@ -61,7 +61,10 @@ KillMatrix sweep_mutants(const CompiledProblem& problem, const std::vector<SlotV
       for (const std::size_t r : touched) {
         if (evaluator.truth(roots[r]) != Truth::True) broken.push_back(r);
       }
-      if (broken.empty()) ++matrix.harmless;
+      if (broken.empty()) {
+        ++matrix.harmless;
+        matrix.survivors.emplace_back(slot, value);
+      }
       for (const std::size_t r : broken) {
         ++matrix.kills[r];
         if (broken.size() == 1) ++matrix.sole_kills[r];

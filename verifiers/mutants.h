@@ -4,6 +4,7 @@
 // rewrites that must still pass.
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "verifiers/compiled.h"
@@ -16,6 +17,7 @@ struct KillMatrix {
   std::size_t harmless = 0;                     ///< changes that leave every constraint true: other correct answers
   std::vector<std::size_t> kills;               ///< [roots] changes that break it
   std::vector<std::size_t> sole_kills;          ///< [roots] changes that break nothing else
+  std::vector<std::pair<std::size_t, SlotValue>> survivors;  ///< the harmless changes: slot and value
   std::vector<std::vector<SlotValue>> samples;  ///< for each root up to two near misses (those that break the fewest first), no repeats
 };
 

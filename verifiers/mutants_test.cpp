@@ -39,6 +39,8 @@ TEST_CASE("the kill matrix counts what the reference says of every single change
     ++answers;
     std::vector<Node> roots = within_constraints(made.problem);
     roots.insert(roots.end(), made.problem.constraints.begin(), made.problem.constraints.end());
+    const Json own = parse_json(answer_to_text(compiled, answer), "answer");
+    ReferenceMutants quick(made.problem, *made.world, own);
     KillMatrix expected;
     expected.kills.assign(roots.size(), 0);
     expected.sole_kills.assign(roots.size(), 0);
@@ -48,6 +50,9 @@ TEST_CASE("the kill matrix counts what the reference says of every single change
         auto mutant = answer;
         mutant[slot] = value;
         const Json json = parse_json(answer_to_text(compiled, mutant), "mutant");
+        const auto verdict = quick.judge(slot, compiled.value_to_json(static_cast<int>(slot), value));
+        CHECK(verdict.holds == reference_holds(made.problem, *made.world, json));
+        if (verdict.holds && made.problem.sense != ObjectiveSense::None) CHECK(verdict.objective == reference_objective(made.problem, *made.world, json));
         std::vector<std::size_t> broken;
         for (std::size_t r = 0; r < roots.size(); ++r) {
           if (!reference_predicate(made.problem, *made.world, json, roots[r])) broken.push_back(r);
@@ -62,6 +67,7 @@ TEST_CASE("the kill matrix counts what the reference says of every single change
     const KillMatrix matrix = sweep_mutants(compiled, answer);
     CHECK(matrix.mutants == expected.mutants);
     CHECK(matrix.harmless == expected.harmless);
+    CHECK(matrix.survivors.size() == expected.harmless);
     CHECK(matrix.kills == expected.kills);
     CHECK(matrix.sole_kills == expected.sole_kills);
     CHECK(std::set<std::vector<SlotValue>>(matrix.samples.begin(), matrix.samples.end()).size() == matrix.samples.size());

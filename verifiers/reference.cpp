@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <unordered_map>
 #include <variant>
 
 namespace gauntlet {
@@ -12,25 +13,60 @@ namespace {
 using Value = std::variant<Cell, std::string>;
 using Maybe = std::optional<Value>;
 
+/// Rows by name, for judging many answers in one world.
+class RowNames {
+ public:
+  RowNames(const Problem& problem, const World& world) {
+    for (const auto& slot : problem.slots) {
+      if (slot.domain != SlotDomain::Entity || rows_.contains(slot.entity)) continue;
+      auto& rows = rows_[slot.entity];
+      for (const auto& table : world.tables) {
+        if (table.name != slot.entity || table.key_column < 0) continue;
+        const auto& cells = table.columns[static_cast<std::size_t>(table.key_column)].cells;
+        for (std::size_t row = 0; row < table.rows; ++row) rows.emplace(world.symbols.text(static_cast<std::int32_t>(cells[row])), static_cast<int>(row));
+      }
+    }
+  }
+  int find(const std::string& entity, const std::string& key) const {
+    const auto& rows = rows_.at(entity);
+    const auto it = rows.find(key);
+    return it == rows.end() ? -1 : it->second;
+  }
+
+ private:
+  std::map<std::string, std::unordered_map<std::string, int>> rows_;
+};
+
 class Walker {
  public:
-  Walker(const Problem& problem, const World& world, const Json& answer) : problem_(problem), world_(world), answer_(answer) {}
+  /// What a slot holds, and the row of that name if it ranges over an entity.
+  struct Held {
+    const SlotSpec* slot = nullptr;
+    Value value;
+    int row = -1;
+  };
+
+  Walker(const Problem& problem, const World& world, const Json& answer, const RowNames* names = nullptr) : problem_(problem), world_(world), answer_(answer), names_(names) {}
 
   /// Every slot is present and names something; fills the look-up table of values.
   bool read() {
     for (const auto& slot : problem_.slots) {
       const Json* place = at(slot.path);
-      if (place == nullptr) return false;
-      const Json& given = *place;
-      Held& held = held_[slot.id];
-      held.slot = &slot;
-      if (slot.domain == SlotDomain::Integers) {
-        if (!given.is_number()) return false;
-        const double number = given.get<double>();
-        if (std::floor(number) != number || number < static_cast<double>(slot.from) || number > static_cast<double>(slot.to)) return false;
-        held.value = static_cast<Cell>(number) * kCellScale;
-        continue;
-      }
+      if (place == nullptr || !read_slot(slot, *place)) return false;
+    }
+    return true;
+  }
+
+  /// Takes `given` for the slot's value; false if it is none.
+  bool read_slot(const SlotSpec& slot, const Json& given) {
+    Held held;
+    held.slot = &slot;
+    if (slot.domain == SlotDomain::Integers) {
+      if (!given.is_number()) return false;
+      const double number = given.get<double>();
+      if (std::floor(number) != number || number < static_cast<double>(slot.from) || number > static_cast<double>(slot.to)) return false;
+      held.value = static_cast<Cell>(number) * kCellScale;
+    } else {
       if (!given.is_string()) return false;
       const auto text = given.get<std::string>();
       if (slot.domain == SlotDomain::Dates) {
@@ -46,8 +82,12 @@ class Walker {
         held.value = text;
       }
     }
+    held_[slot.id] = std::move(held);
     return true;
   }
+
+  const Held& held(const std::string& id) const { return held_.at(id); }
+  void put_back(const std::string& id, Held held) { held_[id] = std::move(held); }
 
   /// Each slot's row lies where its `within` rules say.
   bool rows_lie_within() const {
@@ -136,13 +176,6 @@ class Walker {
   }
 
  private:
-  /// What a slot holds, and the row of that name if it ranges over an entity.
-  struct Held {
-    const SlotSpec* slot = nullptr;
-    Value value;
-    int row = -1;
-  };
-
   /// The answer's value at a slot's path, a JSON pointer without escapes; null if it has none.
   const Json* at(std::string_view pointer) const {
     const Json* found = &answer_;
@@ -214,6 +247,7 @@ class Walker {
   }
 
   int row_named(const std::string& entity, const std::string& key) const {
+    if (names_ != nullptr) return names_->find(entity, key);
     const WorldTable* data = table(entity);
     if (data == nullptr || data->key_column < 0) return -1;
     const auto& column = data->columns[static_cast<std::size_t>(data->key_column)];
@@ -226,12 +260,13 @@ class Walker {
   std::vector<std::size_t> rows(const Node& node) const {
     std::vector<std::size_t> found;
     const WorldTable* data = table(node.table);
+    std::vector<Maybe> wanted;
+    for (const auto& child : node.children) wanted.push_back(value(child));
     for (std::size_t row = 0; data != nullptr && row < data->rows; ++row) {
       bool all = true;
       for (std::size_t i = 0; all && i < node.children.size(); ++i) {
-        const Maybe wanted = value(node.children[i]);
         const Maybe have = cell(*data, node.match_columns[i], row);
-        all = wanted && have && *wanted == *have;
+        all = wanted[i] && have && *wanted[i] == *have;
       }
       if (all) found.push_back(row);
     }
@@ -241,8 +276,14 @@ class Walker {
   const Problem& problem_;
   const World& world_;
   const Json& answer_;
+  const RowNames* names_;
   std::map<std::string_view, Held> held_;  ///< [slot id]
 };
+
+bool mentions(const Node& node, const std::string& slot) {
+  if ((node.kind == NodeKind::SlotValue || node.kind == NodeKind::Attribute) && node.slot == slot) return true;
+  return std::any_of(node.children.begin(), node.children.end(), [&](const Node& child) { return mentions(child, slot); });
+}
 
 }  // namespace
 
@@ -267,6 +308,47 @@ std::optional<Cell> reference_value(const Problem& problem, const World& world, 
   const Maybe found = walker.value(node);
   if (!found || !std::holds_alternative<Cell>(*found)) return std::nullopt;
   return std::get<Cell>(*found);
+}
+
+struct ReferenceMutants::Impl {
+  const Problem& problem;
+  RowNames names;
+  Walker walker;
+  std::vector<Node> rules;                        ///< the `within` rules
+  std::vector<std::vector<const Node*>> touched;  ///< [slots] rules and constraints that mention it
+
+  Impl(const Problem& given, const World& world, const Json& answer) : problem(given), names(given, world), walker(given, world, answer, &names), rules(within_constraints(given)) {}
+};
+
+ReferenceMutants::ReferenceMutants(const Problem& problem, const World& world, const Json& answer)
+    : impl_(std::make_unique<Impl>(problem, world, answer)) {
+  impl_->walker.read();
+  for (const auto& slot : problem.slots) {
+    auto& touched = impl_->touched.emplace_back();
+    const std::vector<Node>* const lists[] = {&impl_->rules, &problem.constraints};
+    for (const auto* list : lists) {
+      for (const auto& node : *list) {
+        if (mentions(node, slot.id)) touched.push_back(&node);
+      }
+    }
+  }
+}
+
+ReferenceMutants::~ReferenceMutants() = default;
+
+ReferenceMutants::Verdict ReferenceMutants::judge(std::size_t slot, const Json& value) {
+  Walker& walker = impl_->walker;
+  const SlotSpec& changed = impl_->problem.slots[slot];
+  auto before = walker.held(changed.id);
+  Verdict verdict;
+  verdict.holds = walker.read_slot(changed, value) &&
+                  std::all_of(impl_->touched[slot].begin(), impl_->touched[slot].end(), [&](const Node* node) { return walker.holds(*node); });
+  if (verdict.holds && impl_->problem.sense != ObjectiveSense::None) {
+    const Maybe found = walker.value(impl_->problem.objective);
+    if (found && std::holds_alternative<Cell>(*found)) verdict.objective = std::get<Cell>(*found);
+  }
+  walker.put_back(changed.id, std::move(before));
+  return verdict;
 }
 
 }  // namespace gauntlet
