@@ -8,7 +8,6 @@
 #include <set>
 
 #include "core/error.h"
-#include "core/sha256.h"
 
 namespace gauntlet {
 namespace {
@@ -41,8 +40,11 @@ Json prompt_messages(const Task& task, const EnvironmentInfo& environment) {
   return messages;
 }
 
+/// The certificate's, so that a row and the evidence for it can be matched.
 std::string verifier_sha256(const Task& task) {
-  return sha256_hex(canonical_json({{"env_sha256", task.env_sha256}, {"problem", task.problem}}));
+  const bool certified = task.certificate.is_object() && task.certificate.contains("verifier_sha256");
+  require(certified, ErrorKind::Store, fmt::format("could not export {}: its certificate has no verifier_sha256", task.task_id));
+  return get_string(task.certificate, "verifier_sha256", "/certificate");
 }
 
 /// What builds the task's environment again.

@@ -49,6 +49,26 @@ TEST_CASE("the ground truth is a string that holds what re-verification needs") 
   CHECK(row.at("label") == row.at("reward_spec").at("ground_truth"));
 }
 
+TEST_CASE("the verifier's hash is the certificate's, in both formats, and a task without one is not exported") {
+  const sample::TemporaryFolder folder;
+  const Store store = sample::store(folder.file("s.db"), 1);
+  RlExportOptions options = options_for(folder.file("rl"));
+  export_rl(store, sample::environments(), options);
+  const Json certified = sample::task("t1", 1).certificate.at("verifier_sha256");
+  CHECK(sample::read_jsonl(folder.file("rl/train.jsonl")).at(0).at("verifier_sha256") == certified);
+  options.target.folder = folder.file("gym");
+  options.format = RlFormat::NemoGym;
+  export_rl(store, sample::environments(), options);
+  CHECK(sample::read_jsonl(folder.file("gym/train.jsonl")).at(0).at("verifier_metadata").at("verifier_sha256") == certified);
+
+  Store bare = sample::store(folder.file("bare.db"), 0);
+  Task task = sample::task("t9", 1);
+  task.certificate.erase("verifier_sha256");
+  bare.put_tasks(std::vector<Task>{task});
+  options.target.folder = folder.file("bare");
+  CHECK_THROWS_WITH_AS(export_rl(bare, sample::environments(), options), "could not export t9: its certificate has no verifier_sha256", Error);
+}
+
 TEST_CASE("the oracle's answer is left out unless it is asked for") {
   const sample::TemporaryFolder folder;
   const Store store = sample::store(folder.file("s.db"), 1);

@@ -48,7 +48,7 @@ inline Task task(const std::string& id, int level = 3) {
           .problem = {{"slots", Json::array()}, {"constraints", Json::array()}},
           .difficulty = {{"level", level}, {"vector", {{"clauses", 4}}}},
           .certificate = {
-              {"solution_count", 3}, {"solution_count_exact", true}, {"minimal_tool_calls", 7}, {"oracle_answer", "SECRET"}}};
+              {"solution_count", 3}, {"solution_count_exact", true}, {"minimal_tool_calls", 7}, {"verifier_sha256", std::string(64, 'b')}, {"oracle_answer", "SECRET"}}};
 }
 
 inline RunRecord run(const std::string& id, std::int64_t requested) {
