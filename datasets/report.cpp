@@ -118,11 +118,13 @@ Report build_report(const Store& store, const std::string& run_id) {
   Group overall;
   std::map<std::string, Group> by_domain;
   std::map<int, Group> by_level;
+  std::map<std::string, Group> by_named;
   std::map<std::string, std::map<int, Group>> by_domain_level;
   store.for_each_outcome(report.run.run_id, [&](const Outcome& outcome) {
     overall.add(outcome);
     by_domain[outcome.environment].add(outcome);
     by_level[outcome.level].add(outcome);
+    if (!outcome.named.empty()) by_named[outcome.named].add(outcome);
     by_domain_level[outcome.environment][outcome.level].add(outcome);
   });
 
@@ -130,6 +132,7 @@ Report build_report(const Store& store, const std::string& run_id) {
   report.overall = overall.finish(ks);
   for (auto& [name, group] : by_domain) report.by_domain[name] = group.finish(ks);
   for (auto& [level, group] : by_level) report.by_level[level] = group.finish(ks);
+  for (auto& [name, group] : by_named) report.by_named[name] = group.finish(ks);
   for (auto& [name, levels] : by_domain_level) {
     for (auto& [level, group] : levels) report.by_domain_level[name][level] = group.finish(ks);
   }

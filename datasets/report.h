@@ -63,7 +63,8 @@ struct Report {
   std::int64_t missing = 0;  ///< negative when the run holds more than was asked for
   GroupReport overall;
   std::map<std::string, GroupReport> by_domain;
-  std::map<int, GroupReport> by_level;
+  std::map<int, GroupReport> by_level;             ///< 0: tasks without a level, such as named ones
+  std::map<std::string, GroupReport> by_named;     ///< named tasks only
   std::map<std::string, std::map<int, GroupReport>> by_domain_level;
 };
 

@@ -91,7 +91,18 @@ std::string effort_row(const std::string& name, const GroupReport& group, std::i
                            group.means.wall_ms);
 }
 
-std::string level_name(int level) { return level == 0 ? "no level" : fmt::format("level {}", level); }
+/// Tasks without a level go by their names where all have one.
+std::string level_name(const Report& report, int level) {
+  if (level != 0) return fmt::format("level {}", level);
+  std::string names;
+  std::int64_t named_episodes = 0;
+  for (const auto& [name, group] : report.by_named) {
+    names += (names.empty() ? "" : ", ") + name;
+    named_episodes += group.n;
+  }
+  const auto without = report.by_level.find(0);
+  return without != report.by_level.end() && without->second.n == named_episodes ? names : "no level";
+}
 
 using NamedGroups = std::vector<std::pair<std::string, const GroupReport*>>;
 
@@ -104,10 +115,10 @@ NamedGroups groups_of(const Report& report) {
     out.emplace_back(name, &group);
     const auto levels = report.by_domain_level.find(name);
     if (levels == report.by_domain_level.end()) continue;
-    for (const auto& [level, at_level] : levels->second) out.emplace_back("  " + level_name(level), &at_level);
+    for (const auto& [level, at_level] : levels->second) out.emplace_back("  " + level_name(report, level), &at_level);
   }
   if (several) {
-    for (const auto& [level, group] : report.by_level) out.emplace_back(level_name(level), &group);
+    for (const auto& [level, group] : report.by_level) out.emplace_back(level_name(report, level), &group);
   }
   return out;
 }
@@ -128,6 +139,9 @@ Json to_json(const Report& report) {
   out["overall"] = overall;
   out["by_domain"] = std::move(by_domain);
   out["by_level"] = levels_json(report.by_level);
+  Json by_named = Json::object();
+  for (const auto& [name, group] : report.by_named) by_named[name] = group_json(group);
+  out["by_named"] = std::move(by_named);
   out["by_domain_level"] = std::move(by_domain_level);
   return out;
 }

@@ -85,6 +85,23 @@ TEST_CASE("the JSON form has the contract's fields at the top, by domain, by lev
   CHECK(json.at("pass_at").at("1").at("high") == 1.0);
 }
 
+TEST_CASE("tasks without a level go by their names where they have one") {
+  const sample::TemporaryFolder folder;
+  Store store = sample::store(folder.file("s.db"), 0, 2);
+  Task paper = sample::task("p", 0);
+  paper.named = "paper";
+  store.put_tasks(std::vector<Task>{paper, sample::task("q", 0)});
+  sample::put(store, sample::episode("r", "p", 0));
+  Report report = build_report(store, "r");
+  CHECK(contains(report_text(report), "  paper "));
+  CHECK_FALSE(contains(report_text(report), "no level"));
+  CHECK(to_json(report).at("by_named").at("paper").at("n") == 1);
+  sample::put(store, sample::episode("r", "q", 0));
+  report = build_report(store, "r");
+  CHECK(contains(report_text(report), "no level"));  // some have no name
+  CHECK(report.by_level.at(0).n == 2);
+}
+
 TEST_CASE("the text form shows accounting, rates with intervals and stop reasons") {
   const sample::TemporaryFolder folder;
   const std::string text = report_text(build_report(mixed_store(folder.file("s.db")), "r"));

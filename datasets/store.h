@@ -55,6 +55,7 @@ struct Outcome {
   std::int64_t episode_id = 0;
   std::string task_id;
   std::string environment;
+  std::string named;  ///< of the task; mostly empty
   int level = 0;
   int sample = 0;
   int attempt = 0;
@@ -90,6 +91,7 @@ class Store {
   /// One transaction. Tasks already there (same id) are left as they are. Returns how many were new. Throws Error(Store) if the
   /// environment with a task's env_sha256 has not been put.
   std::size_t put_tasks(std::span<const Task> tasks);
+  std::vector<std::string> task_ids() const;  ///< in insertion order, without reading what the tasks hold
   std::optional<Task> find_task(const std::string& task_id) const;
   std::vector<Task> list_tasks(const TaskFilter& filter) const;  ///< in insertion order
   /// Calls `visit` for each, in insertion order, without holding all in memory.

@@ -301,7 +301,8 @@ std::optional<StoredEpisode> Store::find_episode(std::int64_t episode_id) const 
 void Store::for_each_outcome(const std::string& run_id, const std::function<void(const Outcome&)>& visit) const {
   Statement query = impl_->database.prepare(
       "SELECT episode_id, task_id, environment, level, sample, attempt, stop, scored, value, prompt_tokens, completion_tokens, "
-      "reasoning_tokens, cached_tokens, cost, steps, tool_calls, tool_errors, malformed_calls, wall_ms FROM v_outcomes "
+      "reasoning_tokens, cached_tokens, cost, steps, tool_calls, tool_errors, malformed_calls, wall_ms, "
+      "(SELECT named FROM tasks WHERE tasks.task_id = v_outcomes.task_id) FROM v_outcomes "
       "WHERE run_id = ?1 AND episode_id > ?2 ORDER BY episode_id LIMIT ?3",
       "read outcomes");
   const auto integer = [&](int column) { return static_cast<int>(query.integer(column)); };
@@ -315,6 +316,7 @@ void Store::for_each_outcome(const std::string& run_id, const std::function<void
       batch.push_back({.episode_id = after,
                        .task_id = query.text(1),
                        .environment = query.text(2),
+                       .named = query.text(19),
                        .level = integer(3),
                        .sample = integer(4),
                        .attempt = integer(5),

@@ -94,6 +94,14 @@ std::size_t Store::put_tasks(std::span<const Task> tasks) {
   return added;
 }
 
+std::vector<std::string> Store::task_ids() const {
+  Statement query = impl_->database.prepare("SELECT task_id FROM tasks ORDER BY task_rowid", "list tasks");
+  std::vector<std::string> ids;
+  query.start();
+  while (query.next()) ids.push_back(query.text(0));
+  return ids;
+}
+
 std::optional<Task> Store::find_task(const std::string& task_id) const {
   Statement query = impl_->database.prepare(std::string(kSelectTasks) + " WHERE t.task_id = ?", "read the task " + task_id);
   query.start(task_id);
