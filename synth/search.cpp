@@ -37,7 +37,7 @@ bool Finder::objective_possible() const {
 
 /// Leaves the domains assigned on success, restored on failure.
 bool Finder::search(std::vector<int> constraints, const SlotMask* changed, const SlotMask& open) {
-  if (++nodes_ > options_.max_nodes) {
+  if (++nodes_ > options_.max_nodes || (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed))) {
     aborted_ = true;
     return false;
   }

@@ -20,6 +20,8 @@ namespace {
 constexpr int kObjective = kMaxFunctionals;
 constexpr std::size_t kSortedPairs = 1024;  ///< up to so many sums are sorted rather than hashed
 
+bool is_set(const CancelFlag* cancel) { return cancel != nullptr && cancel->load(std::memory_order_relaxed); }
+
 struct Combined {
   SharedHistogram a, b, result;  ///< the operands are kept alive, so that their addresses stay theirs
 };
@@ -144,7 +146,7 @@ bool Counter::settle_terms(Part& part, Key& offset, Cell& objective) {
 
 /// `changed` as in Propagator::propagate().
 Histogram Counter::solve(Part part, const SlotMask* changed, bool memoised) {
-  if (++nodes_ > options_.max_nodes) {
+  if (++nodes_ > options_.max_nodes || is_set(options_.cancel)) {
     aborted_ = true;
     return {};
   }
@@ -299,7 +301,7 @@ SharedHistogram Counter::combine(const SharedHistogram& a, const SharedHistogram
   Histogram result;
   std::unordered_map<Key, Tally, KeyHash> merged;  // Of many pairs most have equal keys, and a list of all would be long.
   for (const auto& [x_key, x] : *a) {
-    if (nodes_ > options_.max_nodes) {
+    if (nodes_ > options_.max_nodes || is_set(options_.cancel)) {
       aborted_ = true;
       break;
     }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/chat_model.h"
 #include "core/rng.h"
 #include "verifiers/compiled.h"
 
@@ -21,6 +22,7 @@ struct SolveOptions {
   /// Only these of CompiledProblem::atoms() (by position); empty: all. Used to measure how much the clauses cut away.
   std::vector<int> atom_positions;
   bool ignore_objective = false;
+  const CancelFlag* cancel = nullptr;  ///< once set, the search ends as at its node limit
 };
 
 struct SolveResult {
@@ -41,6 +43,7 @@ struct SearchOptions {
   std::vector<int> atom_positions;  ///< as in SolveOptions
   /// Lower is tried first; ties in random order. Empty: all ties.
   std::function<int(int slot, SlotValue value)> preference;
+  const CancelFlag* cancel = nullptr;  ///< as in SolveOptions
 };
 
 struct SearchResult {
