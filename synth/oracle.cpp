@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "synth/plan_review.h"
 #include "synth/solver.h"
 #include "verifiers/verify.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::size_t kMaxBatch = 40;
 constexpr std::int64_t kMaxSearchNodes = 400'000;
+constexpr std::size_t kMaxLookUps = 400;  ///< of one relation; beyond it only what candidates rest on is looked up
 
 void add_unique(std::vector<PlannedCall>& calls, PlannedCall call) {
   if (std::find(calls.begin(), calls.end(), call) == calls.end()) calls.push_back(std::move(call));
@@ -24,7 +26,7 @@ void add_unique(std::vector<PlannedCall>& calls, PlannedCall call) {
 }  // namespace
 
 OracleStyle draw_style(Rng& rng) {
-  return {.parallel = rng.chance(800'000), .siblings = static_cast<int>(rng.range(0, 6)), .slip_per_million = 150'000};
+  return {.parallel = rng.chance(800'000), .siblings = static_cast<int>(rng.range(0, 6)), .slip_per_million = 167'000};
 }
 
 OracleAgent::OracleAgent(const Planner& planner, Problem problem, OracleStyle style, Rng rng)
@@ -52,7 +54,7 @@ OracleAgent::OracleAgent(const Planner& planner, Problem problem, OracleStyle st
   for (const auto& node : problem_.constraints) walk(node);
   if (problem_.sense != ObjectiveSense::None) walk(problem_.objective);
   for (auto& [table, columns] : relevant_) std::sort(columns.begin(), columns.end());
-  if (style_.slip_per_million > 0 && rng_.chance(static_cast<std::uint32_t>(style_.slip_per_million))) slip_at_ = static_cast<int>(rng_.range(1, 12));
+  if (style_.slip_per_million > 0 && rng_.chance(static_cast<std::uint32_t>(style_.slip_per_million))) slip_at_ = static_cast<int>(rng_.range(1, 8));
 }
 
 OracleAgent::~OracleAgent() = default;
@@ -94,6 +96,7 @@ void OracleAgent::take_in(const std::vector<Message>& messages, std::string& thi
       // A slip may by chance be a good call; then it told something else than what was meant.
       if (slipped) again_.push_back(it->second.meant);
       seen_.record(it->second.sent, result);
+      ++facts_;
       if (result.is_object()) {
         std::string about;
         for (const auto& argument : it->second.sent.arguments.items()) {
@@ -177,7 +180,55 @@ std::vector<PlannedCall> OracleAgent::listing_calls(std::string& thinking) {
   return calls;
 }
 
-/// Everything that an optimum depends on: all rows, and what the problem reads of them.
+/// What a node may be worth, as arguments of tools; nothing for what only an answer decides.
+std::vector<Json> OracleAgent::possible_values(const Node& node) const {
+  std::vector<Json> values;
+  if (node.kind == NodeKind::Const) {
+    if (node.constant.type == ConstType::Text) values.emplace_back(node.constant.text);
+    if (node.constant.type == ConstType::Date) values.emplace_back(format_date(node.constant.number / kCellScale));
+  } else if (node.kind == NodeKind::SlotValue) {
+    const SlotSpec& slot = problem_.slots[static_cast<std::size_t>(problem_.find_slot(node.slot))];
+    if (slot.domain == SlotDomain::Entity) {
+      const int table = seen_.world().find_table(slot.entity);
+      for (std::size_t row = 0; row < seen_.world().tables[static_cast<std::size_t>(table)].rows; ++row) values.emplace_back(key_text(table, static_cast<int>(row)));
+    } else if (slot.domain == SlotDomain::Dates) {
+      for (std::int64_t day = slot.from; day <= slot.to; ++day) values.emplace_back(format_date(day));
+    } else if (slot.domain == SlotDomain::Texts) {
+      for (const auto& text : slot.texts) values.emplace_back(text);
+    }
+  }
+  return values;
+}
+
+/// The look-ups of every relation cell that the tree below `node` can read, as far as values of slots and constants lead there.
+void OracleAgent::relation_calls(const Node& node, std::vector<PlannedCall>& calls) const {
+  for (const auto& child : node.children) relation_calls(child, calls);
+  if (node.kind != NodeKind::Linked && node.kind != NodeKind::Link) return;
+  const int table = seen_.world().find_table(node.table);
+  std::vector<int> columns;
+  std::vector<std::vector<Json>> choices;
+  std::size_t combinations = 1;
+  for (std::size_t i = 0; i < node.children.size(); ++i) {
+    columns.push_back(seen_.world().tables[static_cast<std::size_t>(table)].find_column(node.match_columns[i]));
+    choices.push_back(possible_values(node.children[i]));
+    combinations *= choices.back().size();
+    if (combinations > kMaxLookUps) return;
+  }
+  for (std::size_t k = 0; k < combinations; ++k) {
+    std::vector<Json> cells;
+    std::size_t rest = k;
+    for (const auto& choice : choices) {
+      cells.push_back(choice[rest % choice.size()]);
+      rest /= choice.size();
+    }
+    // A row linked to itself is asked for when a candidate rests on it.
+    if (std::any_of(cells.begin(), cells.end(), [&](const Json& cell) { return std::count(cells.begin(), cells.end(), cell) > 1; })) continue;
+    const auto call = planner_.look_up(table, columns, cells);
+    if (call && !seen_.called(*call)) add_unique(calls, *call);
+  }
+}
+
+/// Everything that an optimum depends on: all rows, what the problem reads of them, and the relations between them.
 std::vector<PlannedCall> OracleAgent::exhaustive_calls(std::string& thinking) {
   std::vector<PlannedCall> calls;
   std::set<int> tables;
@@ -207,6 +258,8 @@ std::vector<PlannedCall> OracleAgent::exhaustive_calls(std::string& thinking) {
         if (unknown_cells(table, static_cast<int>(row))) add_tell(calls, table, static_cast<int>(row), -1);
       }
     }
+    for (const auto& constraint : problem_.constraints) relation_calls(constraint, calls);
+    relation_calls(problem_.objective, calls);
   }
   if (!calls.empty()) thinking += say({"To be sure of the best plan I have to see everything. ", "Only the best plan counts, so I compare all there is. "});
   return calls;
@@ -254,17 +307,12 @@ std::vector<PlannedCall> OracleAgent::fact_calls(const CompiledProblem& compiled
   return calls;
 }
 
-/// The final reasoning goes through every requirement with the numbers found.
-std::string OracleAgent::conclude(const CompiledProblem& compiled, const std::vector<SlotValue>& values, std::optional<Cell> optimum, std::string& thinking) const {
-  const std::string answer = answer_to_text(compiled, values);
-  const Score score = Verifier(compiled, planner_.spec(), optimum).verify(answer);
-  thinking += "This plan works; checking every requirement:\n";
-  for (const auto& component : score.components) thinking += fmt::format("- {}: {}.\n", component.constraint, component.explanation);
-  thinking += "Everything holds, so I hand it in.";
-  return answer;
+std::string OracleAgent::conclude(const CompiledProblem& compiled, const std::vector<SlotValue>& values, std::optional<Cell> optimum, std::string& thinking) {
+  thinking += review_plan(problem_, planner_.spec(), seen_.world(), seen_, answer_to_text(compiled, values), optimum, rng_);
+  return answer_to_text(compiled, values);
 }
 
-std::vector<PlannedCall> OracleAgent::next_calls(std::string& thinking, std::string& answer) {
+std::vector<PlannedCall> OracleAgent::next_calls(std::string& thinking, std::string& answer, const CancelFlag& cancel) {
   if (!again_.empty()) {
     thinking += say({"I repeat it correctly. ", "Once more, this time right. "});
     return std::exchange(again_, {});
@@ -277,16 +325,23 @@ std::vector<PlannedCall> OracleAgent::next_calls(std::string& thinking, std::str
   const CompiledProblem compiled(problem_, seen_.world(), &seen_);
   SearchOptions options;
   options.max_nodes = kMaxSearchNodes;
+  options.cancel = &cancel;
   if (optimal) {
-    const SolveResult best = solve(compiled);
-    if (!best.optimum) return {};
-    options.optimum = best.optimum;
+    if (solved_at_ != facts_) {
+      const SolveResult best = solve(compiled, {.atom_positions = {}, .cancel = &cancel});
+      optimum_ = best.optimum;
+      limited_ = !best.complete;
+      solved_at_ = facts_;
+    }
+    if (!optimum_) return {};
+    options.optimum = optimum_;
   }
   options.preference = [&](int slot, SlotValue value) {
     const int table = compiled.slots()[static_cast<std::size_t>(slot)].table;
     return table >= 0 && unknown_cells(table, value) ? 1 : 0;
   };
   const SearchResult found = find_answer(compiled, rng_, options);
+  limited_ = !found.answer && !found.complete;
   if (!found.answer) {
     if (!first_) thinking += say({"Nothing I have seen so far fits. ", "No combination of these works yet. ", "That is not enough yet. "});
     return listing_calls(thinking);
@@ -320,13 +375,13 @@ PlannedCall OracleAgent::misspelt(const PlannedCall& call) {
   return wrong;
 }
 
-ChatReply OracleAgent::complete(const ChatRequest& request, const CancelFlag&) {
+ChatReply OracleAgent::complete(const ChatRequest& request, const CancelFlag& cancel) {
   std::string thinking;
   if (first_) thinking = say({"I read the requirements carefully. ", "Let me plan this step by step. ", "The requirements are clear; I need the data. "});
   take_in(request.messages, thinking);
   std::string answer;
   if (!again_.empty() || waiting_.empty()) {
-    std::vector<PlannedCall> planned = next_calls(thinking, answer);
+    std::vector<PlannedCall> planned = next_calls(thinking, answer, cancel);
     waiting_.insert(waiting_.begin(), planned.begin(), planned.end());
   }
   first_ = false;
@@ -340,11 +395,14 @@ ChatReply OracleAgent::complete(const ChatRequest& request, const CancelFlag&) {
     Json arguments = {{spec.submit_argument, answer}};
     reply.message.tool_calls.push_back({.id = fmt::format("call_{}", calls_made_++), .name = spec.submit_tool, .arguments = dump_json(arguments)});
   } else if (calls.empty()) {
-    reply.message.content = "I could not find a plan that satisfies all requirements.";
+    reply.message.content = limited_ ? kSearchLimitReply : kNoPlanReply;
   }
   for (auto& call : calls) {
     PlannedCall sent = call;
-    if (calls_made_ == slip_at_) sent = misspelt(call);
+    if (slip_at_ >= 0 && calls_made_ >= slip_at_) {
+      sent = misspelt(call);
+      if (!(sent == call)) slip_at_ = -1;  // There may have been nothing in that call to get wrong; then the next one.
+    }
     const std::string id = fmt::format("call_{}", calls_made_++);
     reply.message.tool_calls.push_back({.id = id, .name = spec.tools[static_cast<std::size_t>(sent.tool)].spec.name, .arguments = sent.text()});
     issued_[id] = {.meant = std::move(call), .sent = std::move(sent)};
