@@ -152,7 +152,9 @@ std::vector<std::string> named_tasks(const EnvSpec& spec) {
 std::optional<Candidate> draw_candidate(const EnvSpec& spec, const DifficultyRequest& difficulty, const std::string& named, std::uint64_t seed) {
   const Json& source = template_of(spec, difficulty.level, named);
   const std::string path = fmt::format("/tasks/{}/{}", named.empty() ? "levels" : "named", named.empty() ? std::to_string(difficulty.level) : named);
-  Rng rng(mix_seed(seed, hash_text(spec.name)));
+  // A named task is one certain task, so its template may fix the seed; a world made for it may be edited too.
+  const auto fixed = static_cast<std::uint64_t>(integer_or(source, "seed", 0, path));
+  Rng rng(mix_seed(fixed != 0 ? fixed : seed, hash_text(spec.name)));
   Template expander(spec, get_object(spec.tasks, "fragments", "/tasks"), rng.split("template"));
   for (const auto& item : get_object(source, "variables", path).items()) {
     expander.set_variable(item.key(), expander.expand(item.value(), path + "/variables/" + item.key()));
@@ -162,6 +164,7 @@ std::optional<Candidate> draw_candidate(const EnvSpec& spec, const DifficultyReq
   candidate.named = named;
   candidate.key.seed = rng.split("world").next();
   candidate.key.parameters = expander.expand(get_object(source, "world", path), path + "/world");
+  if (source.contains("edits")) candidate.key.edits = get_array(source, "edits", path);
   candidate.world = build_world(spec, candidate.key);
 
   Json problem = {{"slots", expander.expand(get_member(source, "slots", path), path + "/slots")},

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -218,6 +220,36 @@ TEST_CASE("ranges asked for replace those of the level") {
   CHECK(candidate->accept[1].low == 5.0);
   CHECK(candidate->accept[1].high == 6.0);
   CHECK(candidate->accept[2].name == "hops");
+}
+
+TEST_CASE("the paper's task is one certain task, whatever the seed: every price bracket is there, and none is an easy way out") {
+  const auto made = draw_candidate(trip(), {.level = 3, .ranges = {}}, "paper", 1);
+  const auto again = draw_candidate(trip(), {.level = 3, .ranges = {}}, "paper", 99);
+  REQUIRE(made.has_value());
+  REQUIRE(again.has_value());
+  CHECK(made->prompt == again->prompt);
+  CHECK(to_json(made->key) == to_json(again->key));
+  // Each bracket on its own, for the second day: it has hotels; the cheap ones lead nowhere, the others seldom.
+  Problem frame = made->problem;
+  frame.constraints.resize(made->base_constraints);
+  const double all = solve(CompiledProblem(frame, *made->world), {.atom_positions = {}}).log10_count;
+  double share = 0.0;
+  for (const auto& [low, high] : std::vector<std::pair<int, int>>{{200, 500}, {500, 800}, {800, 100'000}}) {
+    const auto at_least = json(R"({">=": [{"attr": "price", "of": "day2.hotel"}, {"const": )" + std::to_string(low) + "}]}");
+    const auto below = json(R"({"<": [{"attr": "price", "of": "day2.hotel"}, {"const": )" + std::to_string(high) + "}]}");
+    Json bracket = to_json(frame);
+    bracket["constraints"].push_back(at_least);
+    bracket["constraints"].push_back(below);
+    CHECK(solve(CompiledProblem(parse_problem(bracket, ""), *made->world), {.atom_positions = {}}).count > 0);
+    Json whole = made->problem_json;
+    whole["constraints"].push_back(at_least);
+    whole["constraints"].push_back(below);
+    const SolveResult passing = solve(CompiledProblem(parse_problem(whole, ""), *made->world), {.atom_positions = {}});
+    share += passing.count == 0 ? 0.0 : std::pow(10.0, passing.log10_count - all);
+    if (low == 200) CHECK(passing.count == 0);  // what is cheap is there, and leads nowhere
+    if (low > 200) CHECK(passing.count > 0);
+  }
+  CHECK(share < 0.02);
 }
 
 TEST_CASE("the paper's task is the paper's: three days from Hangzhou, four clauses, the conditional budget on day 2") {
