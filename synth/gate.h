@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "core/chat_model.h"
+#include "core/episode.h"
 #include "envs/session.h"
 #include "synth/blueprint.h"
 #include "synth/planner.h"
@@ -29,21 +31,29 @@ class Gate {
     std::string dropped;       ///< else why: a short fixed word for counting
     std::string detail;        ///< and what was found
   };
+  /// Once `cancel` is set it ends soon, and the outcome is a drop named "cancelled".
+  Outcome certify(const Candidate& candidate, const CancelFlag& cancel);
   Outcome certify(const Candidate& candidate);
 
   /// Certifies a stored task's content anew. The result's certificate equals the stored one if nothing has changed.
+  Outcome recertify(const Task& task, const CancelFlag& cancel);
   Outcome recertify(const Task& task);
 
   const EnvSpec& spec() const { return *spec_; }
   const Planner& planner() const { return planner_; }
 
  private:
+  Outcome run_stages(const Candidate& candidate, const CancelFlag& cancel);
+
   std::shared_ptr<const EnvSpec> spec_;
   std::shared_ptr<EnvRuntime> runtime_;
   std::shared_ptr<const std::vector<ToolSpec>> tools_;
   Planner planner_;
   GateOptions options_;
 };
+
+/// Limits of the gate's own episodes: steps and calls only, since a certificate must not depend on how fast a machine is.
+EpisodeLimits gate_limits();
 
 /// The optimum that a certificate states, in thousandths; nothing if the task has no objective.
 std::optional<Cell> certified_optimum(const Json& certificate);

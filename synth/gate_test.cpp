@@ -95,7 +95,10 @@ TEST_CASE("a sound candidate becomes a task whose certificate holds what it must
   CHECK(task.env_sha256 == trip()->sha256);
   const auto world = build_world(*trip(), task.world);
   const CompiledProblem compiled(parse_problem(task.problem, ""), *world);
-  CHECK(c["version"] == 1);
+  CHECK(c["version"] == 2);
+  CHECK(c["log10_density_is_bound"] == false);
+  CHECK(c["mutants"]["disagreements"] == 0);
+  CHECK(c["mutants"]["tried"] == c["mutants"]["rejected"].get<int>() + c["mutants"]["harmless"].get<int>());
   CHECK(c["solution_count"] == solve(compiled).count);
   CHECK(c["solution_count_exact"] == true);
   CHECK(c["minimal_tool_calls"].get<int>() >= 3);
@@ -297,4 +300,17 @@ TEST_CASE("the verifier's hash covers the problem and the optimum") {
   CHECK(verifier_hash(problem, std::nullopt) == verifier_hash(json(R"({"constraints": [], "slots": []})"), std::nullopt));
   CHECK(verifier_hash(problem, std::nullopt) != verifier_hash(problem, 0));
   CHECK(verifier_hash(problem, 1000) != verifier_hash(problem, 2000));
+}
+
+TEST_CASE("no clock decides about a task: the gate's episodes are limited by steps and calls alone") {
+  CHECK(gate_limits().max_wall_ms > 365LL * 24 * 3600 * 1000);
+  CHECK(gate_limits().max_steps > 0);
+  CHECK(gate_limits().max_tool_calls > 0);
+  CHECK(gate_limits().max_cost == 0.0);
+}
+
+TEST_CASE("a gate that is told to stop says so, whatever it had found") {
+  const CancelFlag stopped{true};
+  CHECK(Gate(trip(), {}).certify(Draft{.clauses = kTight}.candidate(), stopped).dropped == "cancelled");
+  CHECK(Gate(trip(), {}).recertify(certified(), stopped).dropped == "cancelled");
 }

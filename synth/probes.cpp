@@ -16,6 +16,9 @@
 namespace gauntlet {
 namespace {
 
+constexpr int kOtherMutants = 64;                 ///< rejected mutants of the oracle's answer that the reference judge sees beside the near misses
+constexpr int kOtherMutantsOfAlternatives = 16;   ///< the same of every other answer
+
 /// Arguments that the world can answer: cells of one random row for what the reveal is given by.
 std::optional<Json> good_arguments(const Reveal& reveal, const ToolDefinition& tool, const World& world, Rng& rng) {
   const WorldTable& table = world.tables[static_cast<std::size_t>(reveal.table)];
@@ -29,30 +32,6 @@ std::optional<Json> good_arguments(const Reveal& reveal, const ToolDefinition& t
   if (!reveal.keywords.empty()) arguments[reveal.keywords] = Json::array({tool.result_columns[rng.below(tool.result_columns.size())]});
   return arguments;
 }
-
-/// Answers as JSON that differ from one in few slots: only those are written anew.
-class NearMissJson {
- public:
-  NearMissJson(const CompiledProblem& problem, std::vector<SlotValue> values) : problem_(problem), held_(std::move(values)), json_(answer_to_json(problem, held_)) {
-    for (const auto& slot : problem.problem().slots) places_.push_back(&json_.at(Json::json_pointer(slot.path)));
-  }
-
-  /// Valid until the next call.
-  const Json& of(const std::vector<SlotValue>& values) {
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      if (held_[i] == values[i]) continue;
-      held_[i] = values[i];
-      *places_[i] = problem_.value_to_json(static_cast<int>(i), values[i]);
-    }
-    return json_;
-  }
-
- private:
-  const CompiledProblem& problem_;
-  std::vector<SlotValue> held_;
-  Json json_;
-  std::vector<Json*> places_;  ///< [slots] into json_, whose shape stays
-};
 
 double round_to(double value, double digits) { return std::round(value * digits) / digits; }
 
@@ -69,7 +48,7 @@ std::size_t count_leaves(const Node& node) {
 ToolFuzz fuzz_tools(const std::shared_ptr<EnvRuntime>& runtime, const std::shared_ptr<const World>& world, const Planner& planner, Rng rng) {
   ToolFuzz report;
   const EnvSpec& spec = planner.spec();
-  Session session(runtime, world);
+  Session untouched(runtime, world);
   for (std::size_t i = 0; i < spec.tools.size(); ++i) {
     const ToolDefinition& tool = spec.tools[i];
     if (tool.effect == ToolEffect::Submit) continue;
@@ -89,7 +68,10 @@ ToolFuzz fuzz_tools(const std::shared_ptr<EnvRuntime>& runtime, const std::share
     bool worked = false;
     for (const auto& arguments : tries) {
       try {
-        const ToolOutcome outcome = session.call(tool.spec.name, arguments);
+        // What a write did must not spoil later tries; reads leave nothing behind.
+        std::optional<Session> own;
+        if (tool.effect == ToolEffect::Write) own.emplace(untouched.fork());
+        const ToolOutcome outcome = (own ? *own : untouched).call(tool.spec.name, arguments);
         ++report.calls;
         report.errors += outcome.is_error ? 1 : 0;
         if (&arguments == &tries.back()) worked = !outcome.is_error;
@@ -139,28 +121,74 @@ int random_passes(Verifier& verifier, const CompiledProblem& problem, const Comp
   return passes;
 }
 
-MutantReport measure_verifier(Verifier& verifier, const CompiledProblem& problem, const std::vector<std::vector<SlotValue>>& answers, std::optional<Cell> optimum) {
+namespace {
+
+using Change = std::pair<std::size_t, SlotValue>;
+
+/// The changes to put to the reference judge: all that break no constraint, the near misses, and some of the others at random.
+std::vector<Change> changes_to_judge(const CompiledProblem& problem, const std::vector<SlotValue>& answer, const KillMatrix& matrix, int others, Rng& rng) {
+  std::vector<Change> changes = matrix.survivors;
+  for (const auto& near : matrix.samples) {
+    const auto slot = static_cast<std::size_t>(std::mismatch(near.begin(), near.end(), answer.begin()).first - near.begin());
+    changes.emplace_back(slot, near[slot]);
+  }
+  for (int i = 0; i < others; ++i) {
+    const std::size_t slot = rng.below(answer.size());
+    const auto value = static_cast<SlotValue>(rng.below(static_cast<std::uint64_t>(problem.slots()[slot].size)));
+    if (value != answer[slot]) changes.emplace_back(slot, value);
+  }
+  std::sort(changes.begin(), changes.end());
+  changes.erase(std::unique(changes.begin(), changes.end()), changes.end());
+  return changes;
+}
+
+}  // namespace
+
+MutantReport measure_verifier(Verifier& verifier, const CompiledProblem& problem, const std::vector<std::vector<SlotValue>>& answers, std::optional<Cell> optimum, Rng rng) {
   MutantReport report;
-  const KillMatrix matrix = sweep_mutants(problem, answers.front());
   const auto judge = [&](const std::string& text, bool correct) {
     const bool passed = verifier.passes(text);
     (correct ? report.equivalents : report.tried) += 1;
     (correct ? report.accepted : report.rejected) += passed == correct ? 1 : 0;
     if (passed != correct && report.problem.empty()) report.problem = fmt::format("{} was {}", text, passed ? "accepted" : "rejected");
   };
-  NearMissJson near(problem, answers.front());
-  for (const auto& mutant : matrix.samples) {
-    const Json& answer = near.of(mutant);
-    bool correct = reference_holds(problem.problem(), problem.world(), answer);
-    if (correct && problem.objective() >= 0) correct = reference_objective(problem.problem(), problem.world(), answer) == optimum;
-    judge(dump_json(answer), correct);
-  }
-  for (const auto& text : broken_texts(problem, answers.front())) judge(text, false);
+  const bool minimise = problem.problem().sense != ObjectiveSense::Maximise;
   for (const auto& answer : answers) {
+    const bool first = &answer == &answers.front();
+    const Json own = answer_to_json(problem, answer);
+    const KillMatrix matrix = sweep_mutants(problem, answer);
+    ReferenceMutants reference(problem.problem(), problem.world(), own);
+    std::size_t passing = 0;
+    if (!reference_holds(problem.problem(), problem.world(), own)) {
+      ++report.disagreements;
+      if (report.problem.empty()) report.problem = fmt::format("{} is wrong by the reference judge", dump_json(own));
+    }
+    for (const auto& [slot, value] : changes_to_judge(problem, answer, matrix, first ? kOtherMutants : kOtherMutantsOfAlternatives, rng)) {
+      std::vector<SlotValue> mutant = answer;
+      mutant[slot] = value;
+      const auto verdict = reference.judge(slot, problem.value_to_json(static_cast<int>(slot), value));
+      const bool better = optimum && verdict.objective && (minimise ? *verdict.objective < *optimum : *verdict.objective > *optimum);
+      const bool correct = verdict.holds && (problem.objective() < 0 || verdict.objective == optimum);
+      const bool passed = verifier.passes_values(mutant);
+      ++report.judged;
+      passing += passed ? 1 : 0;
+      report.harmless += passed && correct ? 1 : 0;
+      if (!correct) {
+        ++report.tried;
+        report.rejected += passed ? 0 : 1;
+      }
+      if (passed == correct && !better) continue;
+      ++report.disagreements;
+      if (report.problem.empty()) report.problem = fmt::format("{} {}", answer_to_text(problem, mutant), better ? "is better than the optimum" : passed ? "was accepted" : "was rejected");
+    }
+    report.mutants += matrix.mutants;
+    report.mutants_rejected += matrix.mutants - passing;
     for (const auto& text : equivalent_texts(problem, answer)) judge(text, true);
+    if (!first) continue;
+    for (const auto& text : broken_texts(problem, answer)) judge(text, false);
+    report.kill_matrix = Json::array();
+    for (std::size_t r = 0; r < matrix.kills.size(); ++r) report.kill_matrix.push_back(Json::array({matrix.kills[r], matrix.sole_kills[r]}));
   }
-  report.kill_matrix = Json::array();
-  for (std::size_t r = 0; r < matrix.kills.size(); ++r) report.kill_matrix.push_back(Json::array({matrix.kills[r], matrix.sole_kills[r]}));
   return report;
 }
 

@@ -23,14 +23,20 @@ ToolFuzz fuzz_tools(const std::shared_ptr<EnvRuntime>& runtime, const std::share
 int random_passes(Verifier& verifier, const CompiledProblem& problem, const CompiledProblem& frame, int tries, Rng rng);
 
 struct MutantReport {
+  std::size_t mutants = 0;                          ///< single-slot changes of the answers, all of them
+  std::size_t mutants_rejected = 0;                 ///< of these, by the verifier
+  std::size_t harmless = 0;                         ///< accepted, and the reference judge says so too
+  std::size_t judged = 0;                           ///< mutants put to the reference judge: all that break no constraint, and a sample of the others
+  std::size_t disagreements = 0;                    ///< of these, judged otherwise by the verifier, or better than the optimum
   std::size_t tried = 0, rejected = 0;              ///< wrong answers by the reference judge, and of these the rejected
   std::size_t equivalents = 0, accepted = 0;        ///< correct answers in equivalent forms, and of these the accepted
   std::string problem;                              ///< the first wrong verdict; empty if none
   Json kill_matrix;                                 ///< one row for each constraint
 };
 
-/// Judges near misses, broken texts and equivalent texts of `answers` (the first is the oracle's, the others found by the solver).
-MutantReport measure_verifier(Verifier& verifier, const CompiledProblem& problem, const std::vector<std::vector<SlotValue>>& answers, std::optional<Cell> optimum);
+/// Judges mutants, broken texts and equivalent texts of `answers` (the first is the oracle's, the others found by the solver). What is
+/// right is decided by the reference judge alone.
+MutantReport measure_verifier(Verifier& verifier, const CompiledProblem& problem, const std::vector<std::vector<SlotValue>>& answers, std::optional<Cell> optimum, Rng rng);
 
 struct DifficultyFacts {
   double log10_density = 0.0;

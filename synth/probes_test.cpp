@@ -46,6 +46,27 @@ TEST_CASE("every tool answers good and broken arguments with JSON, and the broke
   CHECK(report.errors <= report.calls - 14);  // each of the fourteen worked at least once
 }
 
+TEST_CASE("a write that succeeds does not spoil the tries of other tools") {
+  Json document = trip()->source;
+  Json cleaner = document["tools"][0];
+  cleaner["name"] = "close_all_hotels";
+  cleaner["effect"] = "write";
+  cleaner["parameters"] = {{"type", "object"}, {"properties", Json::object()}, {"additionalProperties", false}};
+  cleaner["checks"] = Json::array();
+  cleaner["statements"] = {"DELETE FROM hotel", "SELECT count(*) AS left FROM hotel"};
+  cleaner["result"] = {{"shape", "object"}, {"columns", {"left"}}};
+  cleaner["reads"] = {{"hotel", {"name"}}};
+  cleaner["writes"] = {{"hotel", {"name"}}};
+  cleaner.erase("reveals");
+  document["tools"].insert(document["tools"].begin(), cleaner);
+  const auto spec = std::make_shared<const EnvSpec>(parse_env_spec(document, "test"));
+  const Planner planner(*spec);
+  const auto runtime = std::make_shared<EnvRuntime>(spec);
+  const auto world = build_world(*spec, {.seed = 1, .parameters = Json::object(), .edits = Json::array()});
+  REQUIRE_FALSE(Session(runtime, world).call("close_all_hotels", "{}").is_error);
+  CHECK(fuzz_tools(runtime, world, planner, Rng(1)).problem == "");
+}
+
 TEST_CASE(
     "random answers respect the frame, so they pass whatever asks for no more, and pass at the rate of the solution density") {
   Bound frame(frame_of(draw(1)));
@@ -68,25 +89,29 @@ TEST_CASE("a sound verifier has no error, and one that judges another task is ca
   Rng rng(1);
   const std::vector<std::vector<SlotValue>> answers = {*find_answer(task.problem, rng).answer,
                                                        *find_answer(task.problem, rng).answer};
-  const MutantReport sound = measure_verifier(task.verifier, task.problem, answers, std::nullopt);
+  const MutantReport sound = measure_verifier(task.verifier, task.problem, answers, std::nullopt, Rng(1));
   CHECK(sound.problem.empty());
   CHECK(sound.rejected == sound.tried);
   CHECK(sound.accepted == sound.equivalents);
   CHECK(sound.tried > 20);
+  CHECK(sound.disagreements == 0);
+  CHECK(sound.mutants == sound.mutants_rejected + sound.harmless);
+  CHECK(sound.judged > sound.harmless + 40);
   CHECK(sound.equivalents >= 10);
   CHECK(sound.kill_matrix.size() == task.problem.roots().size());
 
   // Without the clauses near misses are let through; with a clause too many right answers are refused.
   Bound lax(frame_of(task.candidate));
-  const MutantReport loose = measure_verifier(lax.verifier, task.problem, answers, std::nullopt);
+  const MutantReport loose = measure_verifier(lax.verifier, task.problem, answers, std::nullopt, Rng(1));
   CHECK(loose.rejected < loose.tried);
   CHECK(loose.problem.find("was accepted") != std::string::npos);
+  CHECK(loose.disagreements > 0);
   Candidate more = task.candidate;
   Node impossible{.kind = NodeKind::Not};
   impossible.children = {more.problem.constraints.front()};
   more.problem.constraints.push_back(impossible);
   Bound strict(std::move(more));
-  CHECK(measure_verifier(strict.verifier, task.problem, answers, std::nullopt).accepted == 0);
+  CHECK(measure_verifier(strict.verifier, task.problem, answers, std::nullopt, Rng(1)).accepted == 0);
 }
 
 TEST_CASE("the difficulty vector counts what its names say") {

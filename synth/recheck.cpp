@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <boost/process.hpp>
+#include <boost/process/extend.hpp>
 #include <iostream>
 
 #include "core/error.h"
@@ -38,7 +41,9 @@ struct RecheckProcess::Impl {
 RecheckProcess::RecheckProcess(const std::vector<std::string>& command, const EnvSpec& spec) : impl_(std::make_unique<Impl>()) {
   const std::vector<std::string> arguments(command.begin() + 1, command.end());
   std::error_code error;
-  impl_->child = process::child(process::exe = command.front(), process::args = arguments, process::std_in < impl_->to_child, process::std_out > impl_->from_child, error);
+  // In a group of its own: Ctrl-C asks this program to stop, which still needs the other for what is made.
+  impl_->child = process::child(process::exe = command.front(), process::args = arguments, process::std_in < impl_->to_child, process::std_out > impl_->from_child,
+                                process::extend::on_exec_setup = [](auto&) { ::setpgid(0, 0); }, error);
   if (error) fail(ErrorKind::Infrastructure, fmt::format("could not start {} for the check in another process: {}", command.front(), error.message()));
   impl_->to_child << dump_json(spec.source) << std::endl;
 }

@@ -3,22 +3,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <thread>
 
 #include "core/error.h"
-#include "core/sha256.h"
+#include "synth/audit.h"
+#include "synth/neighbours.h"
 #include "synth/recheck.h"
-#include "verifiers/verify.h"
 
 namespace gauntlet {
 namespace {
 
 constexpr int kMaxThreads = 64;
 constexpr std::size_t kRecheckBatch = 16;
+constexpr std::chrono::milliseconds kPatience{100};      ///< how often the caller is told, and looks at its cancel flag, while nothing comes
+constexpr std::chrono::milliseconds kOldestWaiting{1000};  ///< made tasks are handed over after so long, however few they are
 
 /// Certified candidates by number of draw, handed over in order.
 class OrderedResults {
@@ -41,10 +44,12 @@ class OrderedResults {
     if (!error_) error_ = error;
     changed_.notify_all();
   }
-  Gate::Outcome take() {
+  /// Nothing if the next one is not there within `patience`.
+  std::optional<Gate::Outcome> take(std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return error_ || results_.contains(next_); });
+    const bool there = changed_.wait_for(lock, patience, [&] { return error_ || results_.contains(next_); });
     if (error_) std::rethrow_exception(error_);
+    if (!there) return std::nullopt;
     auto node = results_.extract(next_++);
     changed_.notify_all();
     return std::move(node.mapped());
@@ -65,7 +70,7 @@ class OrderedResults {
   std::exception_ptr error_;
 };
 
-void produce(const SynthRequest& request, std::atomic<std::int64_t>& next, OrderedResults& results) {
+void produce(const SynthRequest& request, std::atomic<std::int64_t>& next, OrderedResults& results, const CancelFlag& halt) {
   try {
     Gate gate(request.spec, request.gate);
     while (true) {
@@ -74,7 +79,7 @@ void produce(const SynthRequest& request, std::atomic<std::int64_t>& next, Order
       const auto candidate = draw_candidate(*request.spec, request.difficulty, request.named, mix_seed(request.seed, static_cast<std::uint64_t>(index)));
       Gate::Outcome outcome;
       if (candidate) {
-        outcome = gate.certify(*candidate);
+        outcome = gate.certify(*candidate, halt);
       } else {
         outcome.dropped = "not_planted";
         outcome.detail = "the drawn requirements contradict the drawn world";
@@ -85,36 +90,6 @@ void produce(const SynthRequest& request, std::atomic<std::int64_t>& next, Order
     results.fail(std::current_exception());
   }
 }
-
-/// The checks between tasks: no duplicates, and the answer of the one before does not pass.
-class Neighbours {
- public:
-  explicit Neighbours(const EnvSpec& spec) : spec_(spec) {}
-
-  /// Empty if the task may stay, else why not.
-  std::string refuse(const Task& task) {
-    const std::string answer = dump_json(task.certificate["oracle_answer"]);
-    const std::string signature = sha256_hex(canonical_json(task.problem) + answer);
-    if (ids_.contains(task.task_id) || signatures_.contains(signature) || prompts_.contains(sha256_hex(task.prompt))) return "duplicate";
-    if (!previous_.empty()) {
-      const auto world = build_world(spec_, task.world);
-      const CompiledProblem problem(parse_problem(task.problem, ""), *world);
-      if (Verifier(problem, spec_, certified_optimum(task.certificate)).passes(previous_)) return "adversary_other_answer";
-    }
-    ids_.insert(task.task_id);
-    signatures_.insert(signature);
-    prompts_.insert(sha256_hex(task.prompt));
-    previous_ = answer;
-    return "";
-  }
-
- private:
-  const EnvSpec& spec_;
-  std::set<std::string> ids_;
-  std::set<std::string> signatures_;
-  std::set<std::string> prompts_;
-  std::string previous_;
-};
 
 }  // namespace
 
@@ -128,11 +103,14 @@ SynthReport synthesize(const SynthRequest& request, const std::function<void(con
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const int threads = std::clamp(request.threads > 0 ? request.threads : cores, 1, kMaxThreads);
   SynthReport report;
-  Neighbours neighbours(*request.spec);
+  Neighbours neighbours(*request.spec, request.excluded);
+  if (request.known) request.known([&](const Task& task) { neighbours.know(task); });
   std::optional<RecheckProcess> other;
   if (!request.recheck_command.empty()) other.emplace(request.recheck_command, *request.spec);
 
+  using Clock = std::chrono::steady_clock;
   std::deque<Task> waiting;
+  Clock::time_point waiting_since;
   const auto hand_over = [&] {
     if (other) other->check(waiting);
     for (const auto& task : waiting) sink(task);
@@ -140,36 +118,43 @@ SynthReport synthesize(const SynthRequest& request, const std::function<void(con
   };
   OrderedResults results(static_cast<std::size_t>(threads) * 8);
   std::atomic<std::int64_t> next{0};
+  CancelFlag halt{false};  // also for candidates in flight when enough are made
   std::vector<std::jthread> workers;
-  for (int i = 0; i < threads; ++i) workers.emplace_back([&] { produce(request, next, results); });
+  for (int i = 0; i < threads; ++i) workers.emplace_back([&] { produce(request, next, results, halt); });
+  const auto stop = [&] {
+    halt = true;
+    results.stop();
+  };
   const auto count_drop = [&](const std::string& reason, const std::string& detail) {
     ++report.dropped[reason];
     report.examples.try_emplace(reason, detail);
   };
   try {
     while (report.made < request.count && report.drawn < max_draws && !cancel.load()) {
-      Gate::Outcome outcome = results.take();
-      ++report.drawn;
-      if (!outcome.task) {
-        count_drop(outcome.dropped, outcome.detail);
-        continue;
+      auto outcome = results.take(kPatience);
+      if (outcome) {
+        ++report.drawn;
+        const std::string refusal = outcome->task ? neighbours.refuse(*outcome->task) : outcome->dropped;
+        if (!refusal.empty()) {
+          count_drop(refusal, outcome->task ? outcome->task->task_id : outcome->detail);
+        } else {
+          ++report.made;
+          outcome->task->certificate["other_process_checked"] = other.has_value();
+          seal(*outcome->task);
+          if (waiting.empty()) waiting_since = Clock::now();
+          waiting.push_back(std::move(*outcome->task));
+        }
       }
-      const std::string refusal = neighbours.refuse(*outcome.task);
-      if (!refusal.empty()) {
-        count_drop(refusal, outcome.task->task_id);
-        continue;
-      }
-      ++report.made;
-      outcome.task->certificate["other_process_checked"] = other.has_value();
-      waiting.push_back(std::move(*outcome.task));
-      if (waiting.size() >= kRecheckBatch) hand_over();
+      // The clock decides when tasks are handed over, never which.
+      if (waiting.size() >= kRecheckBatch || (!waiting.empty() && Clock::now() - waiting_since >= kOldestWaiting)) hand_over();
+      if (request.progress) request.progress(report);
     }
+    stop();
     hand_over();
   } catch (...) {
-    results.stop();
+    stop();
     throw;
   }
-  results.stop();
   return report;
 }
 

@@ -5,11 +5,19 @@
 
 #include <functional>
 #include <map>
+#include <set>
 
 #include "core/chat_model.h"
 #include "synth/gate.h"
 
 namespace gauntlet {
+
+struct SynthReport {
+  int made = 0;
+  std::int64_t drawn = 0;
+  std::map<std::string, std::int64_t> dropped;        ///< reason to count
+  std::map<std::string, std::string> examples;        ///< reason to the first detail
+};
 
 struct SynthRequest {
   std::shared_ptr<const EnvSpec> spec;
@@ -23,13 +31,11 @@ struct SynthRequest {
   /// certificates say so.
   std::vector<std::string> recheck_command;
   std::int64_t max_draws = 0;              ///< give up after so many; 0: 400 for each task asked for
-};
-
-struct SynthReport {
-  int made = 0;
-  std::int64_t drawn = 0;
-  std::map<std::string, std::int64_t> dropped;        ///< reason to count
-  std::map<std::string, std::string> examples;        ///< reason to the first detail
+  std::set<std::string> excluded;          ///< as parse_exclusions() gives them
+  /// Calls its argument with each task that exists already (a store's); null: there are none.
+  std::function<void(const std::function<void(const Task&)>&)> known;
+  /// Called on the calling thread after every draw, and several times a second while none ends; may be null.
+  std::function<void(const SynthReport&)> progress;
 };
 
 /// Calls `sink` on the calling thread, in order. Throws Error for a wrong request; stops early when `cancel` is set.

@@ -101,6 +101,23 @@ TEST_CASE("cancelling stops soon and keeps what was made") {
   CHECK(handed < 100);
 }
 
+TEST_CASE("cancelling does not wait for a task: it takes effect while nothing has come yet, and the caller is told of progress meanwhile") {
+  CancelFlag cancel{false};
+  SynthRequest endless = request(5, 10, 1);
+  endless.difficulty.ranges = {{.name = "minimal_tool_calls", .low = 5000, .high = 6000}};
+  endless.max_draws = 1'000'000'000;
+  int told = 0;
+  endless.progress = [&](const SynthReport& report) {
+    CHECK(report.made == 0);
+    cancel = ++told == 2;
+  };
+  const SynthReport report = synthesize(
+      endless, [](const Task&) { FAIL("no task can have been made"); }, cancel);
+  CHECK(told == 2);
+  CHECK(report.drawn <= 2);
+  CHECK_FALSE(report.dropped.contains("cancelled"));
+}
+
 TEST_CASE("an error in a worker or in the sink reaches the caller") {
   SynthRequest wrong = request(1, 2, 1);
   Json document = wrong.spec->source;
