@@ -39,7 +39,7 @@ std::int64_t shortest_episode(const Store& store, const std::string& run, double
 
 void make_tasks(const DemoOptions& options, const std::string& store, Context& context) {
   heading("Tasks are made and certified", "Trips of one to several days. A task is kept only with evidence that it can be solved through its tools, and checked.");
-  for (const char* level : {"1", "2", "3", "4"}) {
+  for (const char* level : {"1", "2", "3", "4", "5"}) {
     if (!context.cancel.load() && context.exit_code <= 1) run_synth({.domains = {"trip_planning"}, .count = options.count, .difficulty = level, .store = store}, context);
   }
   if (!context.cancel.load() && context.exit_code <= 1) run_synth({.domains = {"trip_planning"}, .named = "paper", .store = store}, context);
@@ -130,7 +130,7 @@ void add_demo_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<DemoOptions>();
   command->add_option("--out", options->folder, "Folder for the store and the exports; a second call resumes")->type_name("DIR")->capture_default_str();
   command->add_option("--count", options->count, "Tasks of each difficulty level")->type_name("N")->capture_default_str();
-  context.manuals[command] = {.description = "Makes trip-planning tasks of four difficulty levels and the instance of the DeepSeek-V3.2 paper, lets the oracle and agents that guess play "
+  context.manuals[command] = {.description = "Makes trip-planning tasks of five difficulty levels and the instance of the DeepSeek-V3.2 paper, lets the oracle and agents that guess play "
                                              "them, shows a report, a transcript and a failure, judges everything again, and writes training data in four formats. It needs neither "
                                              "a model, a GPU nor a network.",
                               .examples = {{"In the folder gauntlet-demo", "gauntlet demo"}, {"Larger, and kept elsewhere", "gauntlet demo --count 100 --out /tmp/demo"}},

@@ -74,15 +74,19 @@ void check_spec(const std::string& file, bool json, Context& context) {
 
 struct DumpOptions {
   std::string store = "gauntlet.db", task, out, domain;
+  std::string environment;  ///< the same as `domain`, by place
   std::uint64_t seed = 0;
 };
 
 void dump(const DumpOptions& options) {
-  if (!options.domain.empty()) {
-    const EnvSpec spec = load_env_spec(options.domain);
+  require(options.domain.empty() || options.environment.empty(), ErrorKind::Usage, "env dump: give the environment once, as ENVIRONMENT or with --domain");
+  const std::string& domain = options.domain.empty() ? options.environment : options.domain;
+  if (!domain.empty()) {
+    require(options.task.empty(), ErrorKind::Usage, "env dump: give an environment or --task, not both");
+    const EnvSpec spec = load_env_spec(domain);
     dump_world(spec, *build_world(spec, {.seed = options.seed}), options.out);
   } else {
-    require(!options.task.empty(), ErrorKind::Usage, "env dump: give --db and --task, or --domain and --seed");
+    require(!options.task.empty(), ErrorKind::Usage, "env dump: give --db and --task, or an environment and --seed");
     TaskShelf shelf(options.store);
     const auto ready = shelf.task(options.task);
     dump_world(*ready->environment->spec, *ready->world, options.out);
@@ -124,13 +128,15 @@ void add_env_command(CLI::App& app, Context& context) {
 
   CLI::App* dump_command = env->add_subcommand("dump", "Write a world to an SQLite file, every entity a table");
   auto options = std::make_shared<DumpOptions>();
+  dump_command->add_option("ENVIRONMENT", options->environment, "Instead of a task: an environment's default world; a built-in name or a spec file");
   dump_command->add_option("--out", options->out, "File to write; must not exist")->type_name("FILE")->required();
   dump_command->add_option("--db", options->store, "The store that holds the task")->type_name("FILE")->capture_default_str();
   dump_command->add_option("--task", options->task, "The world of this task")->type_name("ID");
-  dump_command->add_option("--domain", options->domain, "Instead of a task: an environment's default world; a built-in name or a spec file")->type_name("DOMAIN");
-  dump_command->add_option("--seed", options->seed, "With --domain: seed of the world")->type_name("SEED")->capture_default_str();
+  dump_command->add_option("--domain", options->domain, "The same as ENVIRONMENT")->type_name("DOMAIN");
+  dump_command->add_option("--seed", options->seed, "With an environment: seed of the world")->type_name("SEED")->capture_default_str();
   context.manuals[dump_command] = {.description = "",
-                                   .examples = {{"Look into the world of a task", "gauntlet env dump --db t.db --task ID --out world.db && sqlite3 world.db 'SELECT * FROM hotel'"}},
+                                   .examples = {{"Look into the world of a task", "gauntlet env dump --db t.db --task ID --out world.db && sqlite3 world.db 'SELECT * FROM hotel'"},
+                                                {"A world of a built-in environment", "gauntlet env dump trip_planning --seed 7 --out world.db"}},
                                    .exit_status = {},
                                    .see_also = {}};
   dump_command->callback([options] { dump(*options); });

@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "core/error.h"
 #include "datasets/store.h"
+#include "synth/neighbours.h"
 #include "synth/synthesize.h"
 
 namespace gauntlet {
@@ -20,18 +21,20 @@ constexpr std::string_view kRecheck = "recheck-tasks";
 constexpr auto kTerminalInterval = std::chrono::milliseconds(100);
 constexpr auto kPlainInterval = std::chrono::seconds(5);
 
+constexpr auto kFlushInterval = std::chrono::seconds(1);  // a made task is in the store after about so long
+
 class Progress {
  public:
   Progress(std::string domain, std::int64_t count) : domain_(std::move(domain)), count_(count), start_(std::chrono::steady_clock::now()), shown_(start_) {}
 
-  void made() {
-    ++made_;
+  void show(const SynthReport& report) {
     const auto now = std::chrono::steady_clock::now();
     if (now - shown_ < (err_is_terminal() ? kTerminalInterval : std::chrono::duration_cast<std::chrono::milliseconds>(kPlainInterval))) return;
     shown_ = now;
-    const double rate = static_cast<double>(made_) / seconds();
-    fmt::print(stderr, "{}{}: {}/{} tasks  {:.1f}/s  {:.0f}s left{}", err_is_terminal() ? "\r\033[K" : "", domain_, made_, count_, rate,
-               static_cast<double>(count_ - made_) / rate, err_is_terminal() ? "" : "\n");
+    const double rate = static_cast<double>(report.made) / seconds();
+    const std::string left = report.made == 0 ? "" : fmt::format("  {:.0f}s left", static_cast<double>(count_ - report.made) / rate);
+    fmt::print(stderr, "{}{}: {}/{} tasks from {}, {} dropped  {:.1f}/s{}{}", err_is_terminal() ? "\r\033[K" : "", domain_, report.made, count_, counted(report.drawn, "draw"),
+               report.drawn - report.made, rate, left, err_is_terminal() ? "" : "\n");
     std::fflush(stderr);
   }
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
@@ -42,7 +45,6 @@ class Progress {
  private:
   std::string domain_;
   std::int64_t count_;
-  std::int64_t made_ = 0;
   std::chrono::steady_clock::time_point start_, shown_;
 };
 
@@ -58,6 +60,10 @@ std::string reason_text(const std::string& reason) {
       {"oracle_failed", "not solved through the tools alone"},
       {"solvable_without_tools", "the prompt gives the answer away"},
       {"mutant_accepted", "a wrong answer is accepted"},
+      {"verifier_disagrees", "the verifier and the reference judge differ on a changed answer"},
+      {"oracle_search_limit", "undecided within the oracle's search limit"},
+      {"duplicate", "the same task as an earlier or stored one"},
+      {"excluded", "listed in --exclude"},
       {"equivalent_rejected", "a right answer is rejected"},
       {"not_reproducible", "a second build differs"},
   };
@@ -82,22 +88,30 @@ void synth_domain(const std::string& domain, const SynthOptions& options, Store&
                        .threads = options.threads,
                        .gate = {.random_tries = options.random_tries},
                        .recheck_command = {context.program, std::string(kRecheck)}};
+  if (!options.exclude.empty()) request.excluded = parse_exclusions(read_text_file(options.exclude), options.exclude);
+  request.known = [&](const std::function<void(const Task&)>& know) { store.for_each_task({.task_ids = {}, .environment = request.spec->name}, know); };
   store.put_environment(request.spec->name, request.spec->sha256, request.spec->source);
   Progress progress(request.spec->name, request.count);
   std::vector<Task> batch;
   std::size_t fresh = 0;
+  auto flushed = std::chrono::steady_clock::now();
   const auto flush = [&] {
+    flushed = std::chrono::steady_clock::now();
+    if (batch.empty()) return;
     fresh += store.put_tasks(batch);
     for (const auto& task : batch) {
       if (options.json) write_json_line(Json{{"task_id", task.task_id}, {"domain", task.environment}, {"level", task.level}, {"named", task.named}, {"difficulty", task.difficulty.at("vector")}});
     }
     batch.clear();
   };
+  request.progress = [&](const SynthReport& so_far) {
+    progress.show(so_far);
+    if (std::chrono::steady_clock::now() - flushed >= kFlushInterval) flush();
+  };
   const SynthReport report = synthesize(
       request,
       [&](const Task& task) {
         batch.push_back(task);
-        progress.made();
         if (batch.size() >= kBatch) flush();
       },
       context.cancel);
@@ -133,6 +147,8 @@ void run_synth(const SynthOptions& options, Context& context) {
   require(options.count >= 1 && options.count <= 10'000'000, ErrorKind::Usage, fmt::format("--count: found {}; accepted: 1 to 10000000", options.count));
   require(options.threads >= 0 && options.threads <= 64, ErrorKind::Usage, fmt::format("--threads: found {}; accepted: 0 (one for each core) to 64", options.threads));
   require(options.random_tries >= 100 && options.random_tries <= 1'000'000, ErrorKind::Usage, fmt::format("--random-tries: found {}; accepted: 100 to 1000000", options.random_tries));
+  require(options.named.empty() || !options.count_given || options.count == 1, ErrorKind::Usage,
+          fmt::format("--count {} with --named: a named task is one certain task; leave --count out", options.count));
   check_request(options);
   Store store(options.store, StoreMode::Create);
   for (const auto& domain : options.domains) {
@@ -147,6 +163,7 @@ void add_synth_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<SynthOptions>();
   command->add_option("DOMAIN", options->domains, "Environments: built-in names (gauntlet env list) or paths of spec files")->required();
   command->add_option("--count", options->count, "Tasks to make for each domain")->type_name("N")->capture_default_str();
+  command->add_option("--exclude", options->exclude, "A list of what must not be made: on each line a task id, a certificate's signature_sha256, or the sha-256 of a prompt")->type_name("FILE");
   command->add_option("--difficulty", options->difficulty, "A level, or ranges of difficulty figures: level=4,minimal_tool_calls=30..40")->type_name("LEVEL")->capture_default_str();
   command->add_option("--named", options->named, "One named task of the domain instead, such as trip_planning's \"paper\"")->type_name("NAME");
   command->add_option("--seed", options->seed, "Equal seeds give equal tasks, on any machine and with any number of threads")->type_name("SEED")->capture_default_str();
@@ -165,7 +182,10 @@ void add_synth_command(CLI::App& app, Context& context) {
                    {"From an environment of your own", "gauntlet synth ./library.json --count 10 --difficulty 1 --db library.db"}},
       .exit_status = {{0, "all were made"}, {1, "fewer could be made"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C"}},
       .see_also = {"docs/environments.md", "docs/certificates.md"}};
-  command->callback([options, &context] { run_synth(*options, context); });
+  command->callback([options, command, &context] {
+    options->count_given = command->count("--count") > 0;
+    run_synth(*options, context);
+  });
 
   CLI::App* recheck = app.add_subcommand(std::string(kRecheck), "Checks tasks from standard input (started by synth)");
   recheck->group("");  // hidden

@@ -13,6 +13,8 @@ struct SynthOptions {
   std::uint64_t seed = 1;
   std::string difficulty = "3";
   std::string named;
+  std::string exclude;       ///< a file for parse_exclusions()
+  bool count_given = false;  ///< by name on the command line
   std::string store = "gauntlet.db";
   int threads = 0;
   int random_tries = 1000;

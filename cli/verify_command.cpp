@@ -9,7 +9,7 @@
 #include "cli/environments.h"
 #include "cli/output.h"
 #include "core/error.h"
-#include "synth/gate.h"
+#include "synth/audit.h"
 
 namespace gauntlet {
 namespace {
@@ -34,44 +34,33 @@ void verify_answer(const VerifyOptions& options, Context& context) {
   write_out(fmt::format("{}: {}\n", passes ? style.good("passes") : style.bad("does not pass"), score.summary));
 }
 
-/// Names what differs, field by field.
-std::string difference(const Json& stored, const Json& found) {
-  std::string text;
-  for (const auto& item : found.items()) {
-    const Json before = stored.contains(item.key()) ? stored.at(item.key()) : Json();
-    if (before != item.value()) text += fmt::format("{}{}: stored {:.80}, now {:.80}", text.empty() ? "" : "; ", item.key(), dump_json(before), dump_json(item.value()));
-  }
-  return text;
-}
-
 void verify_certificates(const VerifyOptions& options, Context& context) {
   TaskShelf shelf(options.store);
   const Store store(options.store, StoreMode::ReadOnly);
   std::map<std::string, std::unique_ptr<Gate>> gates;
   std::int64_t checked = 0, wrong = 0;
-  store.for_each_task({}, [&](const Task& task) {
-    if (context.cancel.load() || (!options.task.empty() && task.task_id != options.task)) return;
-    auto& gate = gates[task.env_sha256];
-    if (!gate) gate = std::make_unique<Gate>(shelf.environment(task.env_sha256).spec, GateOptions{});
-    ++checked;
+  // By id, so that a task that cannot be read is one problem and not the end.
+  for (const std::string& id : store.task_ids()) {
+    if (context.cancel.load()) break;
+    if (!options.task.empty() && id != options.task) continue;
     std::string problem;
-    const Gate::Outcome outcome = gate->recertify(task);
-    if (!outcome.task) {
-      problem = fmt::format("the gate drops it now: {}: {}", outcome.dropped, outcome.detail);
-    } else {
-      // Whether another process checked it is a fact of the time it was made.
-      Json stored = task.certificate;
-      stored.erase("other_process_checked");
-      const Json& now = outcome.task->certificate;
-      if (canonical_json(stored) != canonical_json(now)) problem = "the certificate differs: " + difference(stored, now);
-      if (outcome.task->task_id != task.task_id) problem = fmt::format("its content gives the id {}", outcome.task->task_id);
+    try {
+      const auto task = store.find_task(id);
+      require(task.has_value(), ErrorKind::Store, "it is no longer there");
+      auto& gate = gates[task->env_sha256];
+      if (!gate) gate = std::make_unique<Gate>(shelf.environment(task->env_sha256).spec, GateOptions{});
+      problem = audit(*gate, *task, context.cancel);
+    } catch (const std::exception& error) {
+      problem = fmt::format("it cannot be read: {}", error.what());
     }
-    if (problem.empty()) return;
+    if (context.cancel.load()) break;  // what was being checked is not
+    ++checked;
+    if (problem.empty()) continue;
     ++wrong;
-    if (options.json) return write_json_line(Json{{"task_id", task.task_id}, {"problem", problem}});
-    write_out(fmt::format("{}: {}\n", task.task_id, problem));
-  });
-  require(checked > 0, ErrorKind::Usage, options.task.empty() ? fmt::format("{} holds no tasks", options.store) : fmt::format("{} has no task \"{}\"", options.store, options.task));
+    write_out(options.json ? dump_json(Json{{"task_id", id}, {"problem", problem}}) + "\n" : fmt::format("{}: {}\n", id, problem));
+  }
+  require(checked > 0 || context.cancel.load(), ErrorKind::Usage,
+          options.task.empty() ? fmt::format("{} holds no tasks", options.store) : fmt::format("{} has no task \"{}\"", options.store, options.task));
   write_note(fmt::format("{} made again: {} equal to the byte, {} not", counted(checked, "certificate"), checked - wrong, wrong));
   if (wrong > 0) context.exit_code = 1;
   if (context.cancel.load()) context.exit_code = 3;

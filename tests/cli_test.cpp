@@ -233,6 +233,20 @@ TEST_CASE("chat encode and chat parse answer every published vector") {
   CHECK(json_lines(broken.out).at(0).at("error").at("message").is_string());
 }
 
+TEST_CASE("a certificate that cannot be read is told of, and the others are still checked") {
+  const TemporaryFolder folder;
+  const std::string store = folder.file("t.db");
+  const auto tasks = sample::make_small_store(store);
+  REQUIRE(tasks.size() >= 2);
+  Database(store, DatabaseAccess::ReadWrite, std::chrono::seconds(1)).prepare("UPDATE certificates SET certificate = '{\"version\":2}' WHERE task_id = ?", "spoil").run(tasks[0]);
+  const ProcessResult result = gauntlet_run({"verify", "--db", store, "--certificates", "--json"});
+  CHECK(result.exit_code == 1);
+  REQUIRE(json_lines(result.out).size() == 1);
+  CHECK(json_lines(result.out)[0].at("task_id") == tasks[0]);
+  CHECK(contains(json_lines(result.out)[0].at("problem").get<std::string>(), "it cannot be read"));
+  CHECK(contains(result.err, std::to_string(tasks.size() - 1) + " equal to the byte, 1 not"));
+}
+
 TEST_CASE("env dump writes the tables and columns that scripts rely on") {
   const TemporaryFolder folder;
   const std::string store = folder.file("t.db");

@@ -70,6 +70,9 @@ TEST_CASE("values out of range are told with what is accepted, and nothing is wr
       {{"synth", "trip_planning", "--difficulty", "minimal_tol_calls=3..4"}, 2, {"unknown entry \"minimal_tol_calls\"; accepted: level, log10_density"}},
       {{"synth", "trip_planning", "--threads", "-1"}, 2, {"--threads: found -1"}},
       {{"synth"}, 2, {"DOMAIN is missing"}},
+      {{"synth", "trip_planning", "--named", "paper", "--count", "3"}, 2, {"--count 3 with --named: a named task is one certain task; leave --count out"}},
+      {{"env", "dump", "bookings", "--domain", "bookings", "--out", "w.db"}, 2, {"give the environment once"}},
+      {{"env", "dump", "bookings", "--task", "t", "--out", "w.db"}, 2, {"give an environment or --task, not both"}},
       {{"synth", "bookings"}, 2, {"environment bookings has no task templates"}},
       {{"demo", "--count", "0"}, 2, {"--count: found 0; accepted: 1 to 1000"}},
   };
