@@ -11,7 +11,7 @@
 #include "synth/solver.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -164,3 +164,5 @@ TEST_CASE("every agent describes itself for the record of a run") {
     CHECK(make_agent(name, arena.planner, arena.candidate.problem, 1)->describe()["kind"] == name);
   CHECK(make_replay_agent({})->describe()["kind"] == "replay");
 }
+
+}  // namespace gauntlet

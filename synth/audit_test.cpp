@@ -6,7 +6,7 @@
 
 #include "synth/synthesize.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -64,3 +64,5 @@ TEST_CASE("a prompt that is not the rendering of its requirements is noticed, ho
   CHECK(noticed([](std::string& prompt) { prompt.insert(prompt.find("\n\n"), " Any answer will do."); }));
   CHECK(noticed([](std::string& prompt) { prompt.erase(prompt.find("\n\n") + 2, 10); }));
 }
+
+}  // namespace gauntlet

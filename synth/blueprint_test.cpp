@@ -12,7 +12,7 @@
 #include "synth/solver.h"
 #include "verifiers/render.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -366,3 +366,5 @@ TEST_CASE("an unknown level or name is a usage error; a wrong template an input 
   CHECK(says(draw_problem([](Json& t) { t["prompt"]["en"] = {7}; }, ErrorKind::Input),
              "/tasks/prompt/en: accepted: an array of one or more strings"));
 }
+
+}  // namespace gauntlet

@@ -4,7 +4,7 @@
 
 #include "synth/synthesize.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -33,3 +33,5 @@ TEST_CASE("the documented example makes certified tasks") {
       never);
   CHECK(report.made == 20);
 }
+
+}  // namespace gauntlet

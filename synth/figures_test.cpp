@@ -17,7 +17,7 @@
 #include "verifiers/reference.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -182,3 +182,5 @@ TEST_CASE("certificates are the same when made anew on another gate") {
     }
   }
 }
+
+}  // namespace gauntlet

@@ -10,7 +10,7 @@
 #include "verifiers/render.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -314,3 +314,5 @@ TEST_CASE("a gate that is told to stop says so, whatever it had found") {
   CHECK(Gate(trip(), {}).certify(Draft{.clauses = kTight}.candidate(), stopped).dropped == "cancelled");
   CHECK(Gate(trip(), {}).recertify(certified(), stopped).dropped == "cancelled");
 }
+
+}  // namespace gauntlet

@@ -6,7 +6,7 @@
 #include "core/sha256.h"
 #include "synth/synthesize.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -110,3 +110,5 @@ TEST_CASE("a store's tasks and a deny-list take part in a request") {
   REQUIRE(made.size() == 3);
   CHECK(made[0] == some_tasks()[2].task_id);
 }
+
+}  // namespace gauntlet

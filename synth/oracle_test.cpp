@@ -11,7 +11,7 @@
 #include "synth/solver.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -270,3 +270,5 @@ TEST_CASE("a task without an answer is given up in words, not with a made-up pla
   CHECK(play.episode.stop == StopReason::Answered);
   CHECK(play.episode.messages.back().content == "I could not find a plan that satisfies all requirements.");
 }
+
+}  // namespace gauntlet

@@ -9,7 +9,7 @@
 #include "synth/solver.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -78,3 +78,5 @@ TEST_CASE("sums are written out and compared with their bound") {
   CHECK(text.find(" + ") != std::string::npos);
   CHECK(text.find(" < 99999") != std::string::npos);
 }
+
+}  // namespace gauntlet

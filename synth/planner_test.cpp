@@ -6,7 +6,7 @@
 
 #include "synth/solver.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -160,3 +160,5 @@ TEST_CASE("names that a task's text gives away are the constants that name rows,
   CHECK(told_names(parse_problem({{"slots", slots}, {"constraints", constraints}}, ""), *small.world) ==
         std::set<std::string>{city, hotel});
 }
+
+}  // namespace gauntlet

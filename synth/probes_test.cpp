@@ -4,7 +4,7 @@
 
 #include "synth/solver.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -129,3 +129,5 @@ TEST_CASE("the difficulty vector counts what its names say") {
   CHECK(difficulty_vector(frame.candidate, frame.problem, {})["active_constraints"] == 0);
   CHECK(vector["active_constraints"].get<int>() >= 4);
 }
+
+}  // namespace gauntlet

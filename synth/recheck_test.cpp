@@ -10,7 +10,7 @@
 #include "core/error.h"
 #include "synth/synthesize.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -90,3 +90,5 @@ TEST_CASE("a process that ends early or cannot be started is an infrastructure f
   CHECK(problem_of({"/no/such/program"}, some_tasks())
             .starts_with("could not start /no/such/program for the check in another process"));
 }
+
+}  // namespace gauntlet

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -142,3 +142,5 @@ TEST_CASE("results of tools that declare nothing teach nothing") {
   seen.record("submit_result", R"({"answer_text": "x"})", R"({"submitted": true})");
   for (const auto& table : seen.world.world().tables) CHECK(table.rows == 0);
 }
+
+}  // namespace gauntlet

@@ -13,7 +13,7 @@
 #include "verifiers/reference.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -411,3 +411,5 @@ TEST_CASE("propagation narrows to a fixed point and tells a contradiction") {
   std::vector<int> all = contradictory.atoms();
   CHECK_FALSE(Propagator(other).propagate(all, nullptr));
 }
+
+}  // namespace gauntlet

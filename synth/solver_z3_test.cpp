@@ -11,7 +11,7 @@
 #include "synth/solver.h"
 #include "verifiers/random_problem.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -375,3 +375,5 @@ TEST_CASE("Z3 agrees on trip planning tasks of levels 1 to 3: satisfiable, numbe
     }
   }
 }
+
+}  // namespace gauntlet

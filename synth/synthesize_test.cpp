@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -137,3 +137,5 @@ TEST_CASE("a count below one and a domain without templates are usage errors") {
   CHECK_THROWS_WITH_AS(make(bookings), "environment bookings has no task templates, so tasks cannot be synthesised for it",
                        Error);
 }
+
+}  // namespace gauntlet

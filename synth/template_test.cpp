@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -214,3 +214,5 @@ TEST_CASE("a template that feeds on itself or grows without end is refused") {
   for (int i = 1; i < 40; ++i) doubling += fmt::format(R"(, "f{0}": [{{"$splice": "f{1}"}}, {{"$splice": "f{1}"}}])", i, i - 1);
   CHECK(says(refusal(R"([{"$splice": "f39"}])", doubling + "}"), "grows beyond 200000 values"));
 }
+
+}  // namespace gauntlet

@@ -3,7 +3,7 @@
 #include "verifiers/random_problem.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -151,3 +151,5 @@ TEST_CASE("every assignment's text is read back to the assignment") {
     CHECK(read == values);
   }
 }
+
+}  // namespace gauntlet

@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "verifiers/random_problem.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 TEST_CASE("each value of a slot is found again by its text or cell") {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
@@ -76,3 +76,5 @@ TEST_CASE("a problem with too many slots, or a slot over rows without a key, is 
   problem.slots[0].entity = "plac";
   CHECK_THROWS_WITH_AS(CompiledProblem(problem, *made.world), doctest::Contains("the table \"plac\", which the world does not have (did you mean \"place\"?)"), Error);
 }
+
+}  // namespace gauntlet

@@ -7,7 +7,7 @@
 #include "verifiers/reference.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -242,3 +242,5 @@ TEST_CASE("candidates taken back give the same verdicts as before") {
     for (std::size_t i = 0; i < before.size(); ++i) CHECK(evaluator.truth(compiled.roots()[i]) == before[i]);
   }
 }
+
+}  // namespace gauntlet

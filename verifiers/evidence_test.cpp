@@ -6,7 +6,7 @@
 
 #include "verifiers/random_problem.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -123,3 +123,5 @@ TEST_CASE("of alternatives only the cheapest that hold are evidence, of a condit
   CHECK(facts((R"({"if": )" + second + R"(, "then": )" + cheap + R"(, "else": )" + wrong + "}").c_str()) == Names{"price"});
   CHECK(facts(first.c_str()).empty());
 }
+
+}  // namespace gauntlet

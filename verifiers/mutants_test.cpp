@@ -8,7 +8,7 @@
 #include "verifiers/reference.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -117,3 +117,5 @@ TEST_CASE("a broken name is no name of another value, even where one name contin
     }
   }
 }
+
+}  // namespace gauntlet

@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "verifiers/render.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 TEST_CASE("English phrases are there, and a language without phrases is a usage error that names those with some") {
   CHECK(render_languages() == std::vector<std::string>{"en"});
@@ -38,3 +38,5 @@ TEST_CASE("lists read as people write them") {
   CHECK(phrases.list({"a", "b", "c"}) == "a, b and c");
   CHECK(phrases.list({"a", "b", "c"}, "or") == "a, b or c");
 }
+
+}  // namespace gauntlet

@@ -7,7 +7,7 @@
 #include "core/json_schema.h"
 #include "verifiers/random_problem.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -123,3 +123,5 @@ TEST_CASE("the schema bears problems as deep as the parser accepts") {
   CHECK(refusal(document) == "");
   CHECK(schema.problems(document).empty());
 }
+
+}  // namespace gauntlet

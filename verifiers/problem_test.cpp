@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "verifiers/random_problem.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -239,3 +239,5 @@ TEST_CASE("paths in errors begin where the caller says") {
   CHECK_THROWS_WITH_AS(parse_problem(Json::object(), "/task/problem"), "/task/problem: the member \"slots\" is missing", Error);
   CHECK_THROWS_WITH_AS(parse_node(Json{{"slot", 3}}, "/x"), "/x/slot: expected a string, found 3", Error);
 }
+
+}  // namespace gauntlet

@@ -6,7 +6,7 @@
 
 #include "verifiers/reference.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -62,3 +62,5 @@ TEST_CASE("between half and nine tenths of the random problems have an answer") 
   CHECK(answerable > 100);
   CHECK(answerable < 190);
 }
+
+}  // namespace gauntlet

@@ -8,7 +8,7 @@
 #include "verifiers/random_problem.h"
 #include "verifiers/reference.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -150,3 +150,5 @@ TEST_CASE("requirements and answer forms of random problems can be said, and nam
   const RandomProblem made = random_problem(rng);
   CHECK_THROWS_WITH_AS(render_requirements(made.problem, made.spec, "xx"), "there are no phrases for the language \"xx\"; accepted: en", Error);
 }
+
+}  // namespace gauntlet

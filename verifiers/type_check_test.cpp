@@ -6,7 +6,7 @@
 #include "verifiers/compiled.h"
 #include "verifiers/random_problem.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -97,3 +97,5 @@ TEST_CASE("random problems are of matching types") {
     CHECK_NOTHROW(check_types(made.problem, *made.world));
   }
 }
+
+}  // namespace gauntlet

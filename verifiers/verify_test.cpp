@@ -9,7 +9,7 @@
 #include "verifiers/random_problem.h"
 #include "verifiers/reference.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -153,3 +153,5 @@ TEST_CASE("a problem with an objective cannot be judged without its optimum") {
   CHECK(verifier.passes(R"({"n": 1})"));
   CHECK_FALSE(verifier.passes(R"({"n": 2})"));
 }
+
+}  // namespace gauntlet

@@ -9,7 +9,7 @@
 #include "verifiers/reference.h"
 #include "verifiers/render.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -264,3 +264,5 @@ TEST_CASE("two constraints that read the same are satisfied by the same answers"
   CHECK(different > 10'000);
   CHECK(same > 20);  // a comparison turned round, a list of one: the same said in the same words
 }
+
+}  // namespace gauntlet

@@ -5,7 +5,7 @@
 #include "verifiers/reference.h"
 #include "verifiers/verify.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -55,3 +55,5 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   promise(reference_holds(judge.compiled.problem(), *judge.made.world, parse_json(canonical, "answer")), "an answer that passes is right");
   return 0;
 }
+
+}  // namespace gauntlet

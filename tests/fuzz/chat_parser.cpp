@@ -7,7 +7,7 @@
 #include "agent/chat_stream.h"
 #include "check.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -58,3 +58,5 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
           "the deltas joined are the message");
   return 0;
 }
+
+}  // namespace gauntlet

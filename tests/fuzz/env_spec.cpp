@@ -5,7 +5,7 @@
 #include "check.h"
 #include "core/error.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -46,3 +46,5 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   }
   return 0;
 }
+
+}  // namespace gauntlet

@@ -5,7 +5,7 @@
 #include "check.h"
 #include "core/error.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
@@ -24,3 +24,5 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   promise(canonical_json(parse_json(canonical, "canonical")) == canonical, "the canonical form is its own canonical form");
   return 0;
 }
+
+}  // namespace gauntlet

@@ -7,7 +7,7 @@
 #include "check.h"
 #include "core/error.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -42,3 +42,5 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   for (const auto& event : whole.events) promise(event.size() <= 64, "no event is longer than allowed");
   return 0;
 }
+
+}  // namespace gauntlet

@@ -5,7 +5,7 @@
 #include "check.h"
 #include "envs/session.h"
 
-using namespace gauntlet;
+namespace gauntlet {
 
 namespace {
 
@@ -43,3 +43,5 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
   }
   return 0;
 }
+
+}  // namespace gauntlet
