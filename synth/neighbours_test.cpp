@@ -7,7 +7,6 @@
 #include "synth/synthesize.h"
 
 namespace gauntlet {
-
 namespace {
 
 const EnvSpec& trip() {

@@ -10,7 +10,6 @@
 #include "verifiers/verify.h"
 
 namespace gauntlet {
-
 namespace {
 
 /// Everything is known.
