@@ -1,0 +1,59 @@
+#pragma once
+
+// What a device does for the engine: it holds the weights and the paged cache, and advances many sequences by some tokens at once.
+// Two implementations: CpuBackend (inference/cpu) and CudaBackend (inference/cuda).
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "inference/model_config.h"
+#include "inference/selections.h"
+
+namespace gauntlet {
+
+inline constexpr int kPageTokens = 64;
+
+enum class LogitsOf { None, Last, All };
+
+/// One sequence's share of a forward pass. The cache already holds positions [0, start).
+struct SequenceStep {
+  std::span<const std::int32_t> ids;    ///< [tokens], at positions start, start + 1, …
+  std::int64_t start = 0;
+  std::span<const std::int32_t> pages;  ///< physical pages in the order of positions; they cover start + tokens
+  LogitsOf logits = LogitsOf::Last;
+};
+
+/// What the cache was made with.
+struct CacheSize {
+  int pages = 0;
+  std::size_t page_bytes = 0;           ///< all layers together
+};
+
+/// Called from one thread at a time.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const ModelConfig& config() const = 0;
+  virtual CacheSize cache() const = 0;
+  /// The most tokens that one forward() takes, over all steps.
+  virtual int max_tokens() const = 0;
+
+  /// Writes the new tokens into the cache and returns the logits that were asked for, [rows, vocab], in the order of the steps and of their
+  /// tokens; valid until the next call. A row depends on its sequence alone: it is the same to the bit whatever else is in the batch and
+  /// however its prompt was cut into chunks. Ids must lie in the vocabulary (Error(Internal) otherwise: callers check at their edge).
+  virtual std::span<const float> forward(std::span<const SequenceStep> steps) = 0;
+
+  /// Copies a page's contents, for a fork that goes on writing in a page that two sequences share.
+  virtual void copy_page(std::int32_t from, std::int32_t to) = 0;
+
+  /// From the next forward() on, appends the chosen positions of every new token to `into` (not owned); null: keeps none.
+  virtual void record_selections(Selections* into) = 0;
+
+  /// For people and run records: device, threads, number formats.
+  virtual std::string describe() const = 0;
+};
+
+}  // namespace gauntlet
