@@ -1,0 +1,130 @@
+#include "inference/sampling.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "core/rng.h"
+
+namespace gauntlet {
+namespace {
+
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+void check(bool good, const char* name, double found, const char* accepted) { require(good, ErrorKind::Usage, fmt::format("{}: found {}; accepted: {}", name, found, accepted)); }
+
+bool allowed(TokenMask mask, std::size_t id) { return mask.empty() || (id / 64 < mask.size() && ((mask[id / 64] >> (id % 64)) & 1U) != 0); }
+
+/// Best first; equal values by lower id.
+bool better(const std::pair<float, std::int32_t>& a, const std::pair<float, std::int32_t>& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; }
+
+void penalise(std::vector<float>& logits, const SamplingParameters& p, const TokenHistory& history) {
+  const auto valid = [&](std::int32_t id) { return id >= 0 && static_cast<std::size_t>(id) < logits.size(); };
+  if (p.repetition_penalty != 1.0) {
+    const auto divide = [&](std::int32_t id) {
+      float& v = logits[static_cast<std::size_t>(id)];
+      const auto factor = static_cast<float>(p.repetition_penalty);
+      v = v > 0 ? v / factor : v * factor;
+    };
+    for (const auto& [id, count] : history.prompt) {
+      if (valid(id)) divide(id);
+    }
+    for (const auto& [id, count] : history.output) {
+      if (valid(id) && !history.prompt.contains(id)) divide(id);
+    }
+  }
+  if (p.presence_penalty == 0.0 && p.frequency_penalty == 0.0) return;
+  for (const auto& [id, count] : history.output) {
+    if (valid(id)) logits[static_cast<std::size_t>(id)] -= static_cast<float>(p.presence_penalty + p.frequency_penalty * count);
+  }
+}
+
+/// A double in [0, 1) with 53 random bits.
+double uniform(std::uint64_t seed, std::uint64_t step) { return static_cast<double>(Rng(seed).split(step).next() >> 11) * 0x1p-53; }
+
+}  // namespace
+
+void check_sampling(const SamplingParameters& p) {
+  check(p.temperature >= 0 && p.temperature <= 100, "temperature", p.temperature, "0 to 100");
+  check(p.top_p > 0 && p.top_p <= 1, "top_p", p.top_p, "above 0, to 1");
+  check(p.top_k >= 0, "top_k", p.top_k, "0 (all) or more");
+  check(p.min_p >= 0 && p.min_p <= 1, "min_p", p.min_p, "0 to 1");
+  check(p.repetition_penalty > 0 && p.repetition_penalty <= 100, "repetition_penalty", p.repetition_penalty, "above 0, to 100");
+  check(std::fabs(p.presence_penalty) <= 100, "presence_penalty", p.presence_penalty, "-100 to 100");
+  check(std::fabs(p.frequency_penalty) <= 100, "frequency_penalty", p.frequency_penalty, "-100 to 100");
+}
+
+double log_sum_exp(std::span<const float> logits) {
+  float most = kNever;
+  for (const float v : logits) most = v > most ? v : most;
+  if (!std::isfinite(most)) return most;
+  double total = 0;
+  for (const float v : logits) total += v == v ? std::exp(static_cast<double>(v) - static_cast<double>(most)) : 0.0;
+  return static_cast<double>(most) + std::log(total);
+}
+
+SampledToken Sampler::sample(std::span<const float> logits, const SamplingParameters& p, const TokenHistory& history, TokenMask mask, std::uint64_t step) {
+  adjusted_.assign(logits.begin(), logits.end());
+  penalise(adjusted_, p, history);
+  candidates_.clear();
+  for (std::size_t id = 0; id < adjusted_.size(); ++id) {
+    if (allowed(mask, id) && adjusted_[id] > kNever) candidates_.emplace_back(adjusted_[id], static_cast<std::int32_t>(id));
+  }
+  require(!candidates_.empty(), ErrorKind::Internal, "sampling: no token is allowed");
+  const auto logprob = [&](std::int32_t id) { return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits)); };
+  if (p.temperature == 0.0) {
+    const auto best = std::min_element(candidates_.begin(), candidates_.end(), better);
+    return {.id = best->second, .logprob = logprob(best->second)};
+  }
+
+  // Best first, as far as the cuts need: for a plain draw the order does not matter, so ids stay ascending.
+  const bool ordered = p.top_k > 0 || p.top_p < 1.0;
+  if (p.top_k > 0 && static_cast<std::size_t>(p.top_k) < candidates_.size()) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + p.top_k, candidates_.end(), better);
+    candidates_.resize(static_cast<std::size_t>(p.top_k));
+  }
+  if (ordered) std::sort(candidates_.begin(), candidates_.end(), better);
+  float most = kNever;
+  for (const auto& [value, id] : candidates_) most = std::max(most, value);
+  const auto weight = [&](float value) { return std::exp((static_cast<double>(value) - static_cast<double>(most)) / p.temperature); };
+  double total = 0;
+  for (const auto& [value, id] : candidates_) total += weight(value);
+  if (p.top_p < 1.0) {
+    double reached = 0;
+    std::size_t kept = 0;
+    while (kept < candidates_.size() && reached < p.top_p * total) reached += weight(candidates_[kept++].first);
+    candidates_.resize(std::max<std::size_t>(kept, 1));
+  }
+  if (p.min_p > 0.0) std::erase_if(candidates_, [&](const auto& c) { return weight(c.first) < p.min_p; });
+  total = 0;
+  for (const auto& [value, id] : candidates_) total += weight(value);
+  const double target = uniform(p.seed, step) * total;
+  double reached = 0;
+  std::int32_t chosen = candidates_.back().second;
+  for (const auto& [value, id] : candidates_) {
+    reached += weight(value);
+    if (reached > target) {
+      chosen = id;
+      break;
+    }
+  }
+  return {.id = chosen, .logprob = logprob(chosen)};
+}
+
+std::vector<std::pair<std::int32_t, float>> top_logprobs(std::span<const float> logits, int n) {
+  std::vector<std::pair<float, std::int32_t>> all;
+  for (std::size_t id = 0; id < logits.size(); ++id) {
+    if (logits[id] == logits[id]) all.emplace_back(logits[id], static_cast<std::int32_t>(id));
+  }
+  const std::size_t count = std::min(all.size(), static_cast<std::size_t>(std::max(n, 0)));
+  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count), all.end(), better);
+  const double norm = log_sum_exp(logits);
+  std::vector<std::pair<std::int32_t, float>> out;
+  for (std::size_t i = 0; i < count; ++i) out.emplace_back(all[i].second, static_cast<float>(static_cast<double>(all[i].first) - norm));
+  return out;
+}
+
+}  // namespace gauntlet
