@@ -65,8 +65,8 @@ class PromptWriter {
 
   void add(std::string_view bytes, Origin origin = Origin::Template) {
     if (bytes.empty()) return;
-    if (out_.segments.empty() || out_.segments.back().origin != origin) out_.segments.push_back({origin, {}});
-    out_.segments.back().bytes += bytes;
+    if (out_.segments.empty() || out_.segments.back().origin != origin) out_.segments.push_back({.text = {}, .origin = origin});
+    out_.segments.back().text += bytes;
   }
 
   bool stop(std::string_view code, std::string message) {
@@ -127,20 +127,20 @@ class PromptWriter {
         const PythonJson* function = tools->items[i].find("function");
         if (function == nullptr) return invalid(index, fmt::format("tool {} must be an object with a member \"function\"", i));
         if (i > 0) add("\n");
-        add(dump_python_json(*function), Origin::Content);
+        add(dump_python_json(*function), Origin::Data);
       }
       add(kToolsTail);
     }
     if (const PythonJson* format = message.find("response_format"); format != nullptr && python_truth(*format)) {
       add("\n\n");
       add(kResponseFormat);
-      add(dump_python_json(*format), Origin::Content);
+      add(dump_python_json(*format), Origin::Data);
     }
     return true;
   }
 
   bool write_system(std::size_t index) {
-    add(text_of(messages_[index], "content"), Origin::Content);
+    add(text_of(messages_[index], "content"), Origin::Data);
     return write_tools_and_format(index);
   }
 
@@ -152,10 +152,10 @@ class PromptWriter {
       if (content.empty()) return stop("AssertionError", fmt::format("message {}: a developer message needs content", index));
       if (!write_tools_and_format(index)) return false;
       add("\n\n# The user's message is: ");
-      add(content, Origin::Content);
+      add(content, Origin::Data);
     } else {
       // Python formats a missing text as "None", and the format is what that program writes.
-      add(text_of(message, "content", "None"), Origin::Content);
+      add(text_of(message, "content", "None"), Origin::Data);
     }
     add(markers::kAssistant);
     add_opener(thinking_ && static_cast<std::ptrdiff_t>(index) == last_user_);
@@ -176,16 +176,16 @@ class PromptWriter {
     if (!reading.value->is_object()) return invalid(index, fmt::format("the arguments of \"{}\" must be a JSON object", name->text));
     add(markers::kInvokeOpen);
     add(" name=\"");
-    add(name->text, Origin::Content);
+    add(name->text, Origin::Data);
     add("\">\n");
     for (std::size_t i = 0; i < reading.value->items.size(); ++i) {
       const PythonJson& value = reading.value->items[i];
       if (i > 0) add("\n");
       add(markers::kParameterOpen);
       add(" name=\"");
-      add(reading.value->keys[i], Origin::Content);
+      add(reading.value->keys[i], Origin::Data);
       add(value.is_string() ? "\" string=\"true\">" : "\" string=\"false\">");
-      add(value.is_string() ? value.text : dump_python_json(value), Origin::Content);
+      add(value.is_string() ? value.text : dump_python_json(value), Origin::Data);
       add(markers::kParameterClose);
       add(">");
     }
@@ -206,10 +206,10 @@ class PromptWriter {
         return stop("AssertionError", fmt::format("message {}: in thinking mode an assistant message after the last user message needs "
                                                   "reasoning_content or tool_calls", index));
       }
-      add(reasoning, Origin::Content);
+      add(reasoning, Origin::Data);
       add(markers::kThinkClose);
     }
-    add(text_of(message, "content"), Origin::Content);
+    add(text_of(message, "content"), Origin::Data);
     if (has_calls) {
       add("\n\n");
       add(markers::kBlockOpen);
@@ -240,7 +240,7 @@ class PromptWriter {
     }
     if (order == 1) add("\n\n<function_results>");
     add("\n<result>");
-    add(text_of(messages_[index], "content", "None"), Origin::Content);
+    add(text_of(messages_[index], "content", "None"), Origin::Data);
     add("</result>");
     if (order == count) {
       add("\n</function_results>\n\n");
@@ -299,7 +299,7 @@ ChatEncoding refusal(std::string message) {
 
 std::string ChatEncoding::text() const {
   std::string out;
-  for (const ChatSegment& segment : segments) out += segment.bytes;
+  for (const TextPiece& segment : segments) out += segment.text;
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include "core/chat_model.h"
 #include "core/json.h"
 #include "core/message.h"
+#include "core/text_piece.h"
 
 namespace gauntlet {
 
@@ -19,15 +20,6 @@ namespace gauntlet {
 struct ChatError {
   std::string code;
   std::string message;
-};
-
-/// Where bytes of a prompt come from. A tokenizer may match special tokens in Template bytes only: text that people, tools or
-/// models wrote must never become a control token.
-enum class Origin { Template, Content };
-
-struct ChatSegment {
-  Origin origin = Origin::Template;
-  std::string bytes;
 };
 
 struct ChatPrompt {
@@ -40,7 +32,7 @@ struct ChatPrompt {
 };
 
 struct ChatEncoding {
-  std::vector<ChatSegment> segments;  ///< neighbours differ in origin; none is empty. Joined they are the prompt
+  std::vector<TextPiece> segments;  ///< neighbours differ in origin; none is empty. Joined they are the prompt
   std::optional<ChatError> error;
 
   std::string text() const;
