@@ -49,7 +49,7 @@ Played play_thinking(ThinkingPolicy policy, ThinkingMode mode = ThinkingMode::Th
 /// Everything the renderer wrote itself.
 std::string template_bytes(const ChatEncoding& encoding) {
   std::string out;
-  for (const auto& segment : encoding.segments) out += segment.origin == Origin::Template ? segment.bytes : "·";
+  for (const auto& segment : encoding.segments) out += segment.origin == Origin::Template ? segment.text : "·";
   return out;
 }
 
