@@ -16,58 +16,75 @@
 namespace gauntlet {
 namespace {
 
-/// Builds the document through SAX events, so that depth and duplicate keys are refused before any recursion can hurt.
+/// Builds the document through SAX events, so that depth and duplicate keys are refused before any recursion can hurt, and in linear time:
+/// inserting through Json's own interface looks at all keys before the new one.
 class CheckedBuilder : public nlohmann::json_sax<Json> {
  public:
-  explicit CheckedBuilder(Json& root) : builder_(root, false) {}
+  explicit CheckedBuilder(Json& root) : root_(root) {}
 
-  bool null() override { return builder_.null(); }
-  bool boolean(bool value) override { return builder_.boolean(value); }
-  bool number_integer(std::int64_t value) override { return builder_.number_integer(value); }
-  bool number_unsigned(std::uint64_t value) override { return builder_.number_unsigned(value); }
-  bool number_float(double value, const std::string& text) override { return builder_.number_float(value, text); }
-  bool string(std::string& value) override { return builder_.string(value); }
-  bool binary(Json::binary_t& value) override { return builder_.binary(value); }
+  bool null() override { return add(nullptr) != nullptr; }
+  bool boolean(bool value) override { return add(value) != nullptr; }
+  bool number_integer(std::int64_t value) override { return add(value) != nullptr; }
+  bool number_unsigned(std::uint64_t value) override { return add(value) != nullptr; }
+  bool number_float(double value, const std::string&) override { return add(value) != nullptr; }
+  bool string(std::string& value) override { return add(std::move(value)) != nullptr; }
+  bool binary(Json::binary_t& value) override { return add(Json(std::move(value))) != nullptr; }
 
-  bool start_object(std::size_t size) override {
-    if (!enter()) return false;
+  bool start_object(std::size_t) override {
+    if (!enter(Json::object())) return false;
     keys_.emplace_back();
-    return builder_.start_object(size);
+    return true;
   }
   bool key(std::string& name) override {
     if (!keys_.back().insert(name).second) {
-      problem_ = fmt::format("the key \"{}\" appears twice in one object", name);
+      problem_ = fmt::format("the key \"{:.200}\" appears twice in one object", name);
       return false;
     }
-    return builder_.key(name);
+    key_ = std::move(name);
+    return true;
   }
   bool end_object() override {
-    --depth_;
     keys_.pop_back();
-    return builder_.end_object();
+    open_.pop_back();
+    return true;
   }
-  bool start_array(std::size_t size) override { return enter() && builder_.start_array(size); }
+  bool start_array(std::size_t) override { return enter(Json::array()); }
   bool end_array() override {
-    --depth_;
-    return builder_.end_array();
+    open_.pop_back();
+    return true;
   }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception& error) override {
-    if (problem_.empty()) problem_ = fmt::format("byte {}: {}", position, error.what());
+    if (problem_.empty()) problem_ = fmt::format("byte {}: {:.240}", position, error.what());
     return false;
   }
 
   const std::string& problem() const { return problem_; }
 
  private:
-  bool enter() {
-    if (++depth_ <= kMaxJsonDepth) return true;
-    problem_ = fmt::format("nesting is deeper than {}", kMaxJsonDepth);
-    return false;
+  bool enter(Json container) {
+    if (open_.size() >= static_cast<std::size_t>(kMaxJsonDepth)) {
+      problem_ = fmt::format("nesting is deeper than {}", kMaxJsonDepth);
+      return false;
+    }
+    open_.push_back(add(std::move(container)));
+    return true;
   }
 
-  nlohmann::detail::json_sax_dom_parser<Json> builder_;
+  /// The place of the new value; a container grows only while it is the innermost open one, so the pointers in open_ stay good.
+  Json* add(Json value) {
+    if (open_.empty()) {
+      root_ = std::move(value);
+      return &root_;
+    }
+    Json& parent = *open_.back();
+    if (parent.is_array()) return &parent.get_ref<Json::array_t&>().emplace_back(std::move(value));
+    return &parent.get_ref<Json::object_t&>().emplace_back(std::move(key_), std::move(value)).second;
+  }
+
+  Json& root_;
+  std::vector<Json*> open_;
+  std::string key_;
   std::vector<std::unordered_set<std::string>> keys_;
-  int depth_ = 0;
   std::string problem_;
 };
 
@@ -187,6 +204,9 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 Json parse_json(std::string_view text, std::string_view what) {
+  // The parser takes NUL for the end of its input, and would not see what follows.
+  const auto nul = text.find('\0');
+  require(nul == std::string_view::npos, ErrorKind::Input, fmt::format("could not read {} as JSON: byte {}: found a NUL character", what, nul + 1));
   Json root;
   CheckedBuilder builder(root);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) {

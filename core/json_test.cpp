@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstdint>
 
 #include "core/error.h"
@@ -30,8 +31,22 @@ TEST_CASE("JSON keeps key order and canonical JSON sorts it") {
 TEST_CASE("a duplicate key, trailing text and too deep nesting are refused with the source named") {
   CHECK(error_of(R"({"a":1,"a":2})") == "could not read the test as JSON: the key \"a\" appears twice in one object");
   CHECK(error_of("{} x").find("could not read the test as JSON: byte") == 0);
+  CHECK(error_of(std::string_view("{}\0 x", 5)) == "could not read the test as JSON: byte 3: found a NUL character");
   CHECK(error_of(std::string(100'000, '[')) == "could not read the test as JSON: nesting is deeper than 200");
   CHECK(error_of(std::string(200, '[') + std::string(200, ']')).empty());
+}
+
+TEST_CASE("reading takes time in proportion to the text, however many keys one object has") {
+  constexpr int kKeys = 300'000;
+  std::string text = "{";
+  for (int i = 0; i < kKeys; ++i) text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":{\"a\":[" + std::to_string(i) + "]}";
+  text += "}";
+  const auto start = std::chrono::steady_clock::now();
+  const Json value = gauntlet::parse_json(text, "the test");
+  // Quadratic insertion needs minutes.
+  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+  REQUIRE(value.size() == kKeys);
+  CHECK(gauntlet::dump_json(value) == text);
 }
 
 TEST_CASE("invalid UTF-8 is replaced, valid text of every length is kept") {
