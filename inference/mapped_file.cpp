@@ -15,7 +15,8 @@
 namespace gauntlet {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without O_NONBLOCK a named pipe in the folder would block until somebody writes to it.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) fail(ErrorKind::Input, fmt::format("could not open {}: {}", path, std::strerror(errno)));
   struct stat status{};
   void* mapping = MAP_FAILED;

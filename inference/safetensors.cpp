@@ -5,14 +5,17 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <optional>
+#include <set>
+#include <utility>
 
 #include "core/error.h"
 #include "core/json.h"
+#include "inference/safetensors_header.h"
 
 namespace gauntlet {
 namespace {
@@ -20,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
-constexpr std::size_t kMaxRank = 16;
+constexpr std::uint64_t kMaxIndexBytes = 100'000'000;
 constexpr std::string_view kIndexName = "model.safetensors.index.json";
 constexpr std::string_view kSingleName = "model.safetensors";
 
@@ -38,60 +41,15 @@ const TypeRow& row_of(DType type) {
   return *std::find_if(std::begin(kTypes), std::end(kTypes), [type](const TypeRow& row) { return row.type == type; });
 }
 
-std::optional<std::uint64_t> product(std::uint64_t a, std::uint64_t b) {
-  std::uint64_t out = 0;
-  if (__builtin_mul_overflow(a, b, &out)) return std::nullopt;
-  return out;
-}
-
-std::uint64_t unsigned_at(const Json& value, const std::string& where) {
-  require(value.is_number_unsigned(), ErrorKind::Input, fmt::format("{}: expected a whole number from 0, found {:.60}", where, dump_json(value)));
-  return value.get<std::uint64_t>();
-}
-
-void check_metadata(const Json& value, const std::string& what) {
-  require(value.is_object(), ErrorKind::Input, fmt::format("{}: __metadata__ must be an object of strings", what));
-  for (const auto& item : value.items()) {
-    require(item.value().is_string(), ErrorKind::Input, fmt::format("{}: __metadata__ must hold strings only, found {:.60} at \"{}\"", what, dump_json(item.value()), item.key()));
-  }
-}
-
-struct Entry {
-  std::string name;
-  Tensor tensor;
-  std::uint64_t begin = 0, end = 0;
-};
-
-Entry read_entry(const std::string& name, const Json& value, const std::string& what) {
-  const std::string where = fmt::format("{}: tensor \"{:.200}\"", what, name);
-  require(value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") && value.contains("data_offsets"), ErrorKind::Input,
-          where + ": expected exactly dtype, shape and data_offsets");
-  Entry entry{.name = name, .tensor = {}};
-  const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeRow& row) { return value.at("dtype").is_string() && row.name == value.at("dtype").get_ref<const std::string&>(); });
-  require(type != std::end(kTypes), ErrorKind::Input, fmt::format("{}: found dtype {:.60}; accepted: F32, F16, BF16, F8_E4M3, F8_E5M2, F64, BOOL and the integer types", where, dump_json(value.at("dtype"))));
-  entry.tensor.dtype = type->type;
-  const Json& shape = value.at("shape");
-  require(shape.is_array() && shape.size() <= kMaxRank, ErrorKind::Input, fmt::format("{}: shape must be an array of at most {} sizes", where, kMaxRank));
-  std::optional<std::uint64_t> bytes = type->bytes;
-  for (const auto& size : shape) {
-    const std::uint64_t n = unsigned_at(size, where + ": shape");
-    bytes = bytes ? product(*bytes, n) : std::nullopt;
-    require(n <= static_cast<std::uint64_t>(INT64_MAX), ErrorKind::Input, where + ": shape is too large");
-    entry.tensor.shape.push_back(static_cast<std::int64_t>(n));
-  }
-  const Json& offsets = value.at("data_offsets");
-  require(offsets.is_array() && offsets.size() == 2, ErrorKind::Input, where + ": data_offsets must be [begin, end]");
-  entry.begin = unsigned_at(offsets[0], where + ": data_offsets");
-  entry.end = unsigned_at(offsets[1], where + ": data_offsets");
-  require(entry.begin <= entry.end && bytes && *bytes == entry.end - entry.begin, ErrorKind::Input,
-          fmt::format("{}: shape and dtype do not give the {} bytes of data_offsets [{}, {}]", where, entry.end >= entry.begin ? entry.end - entry.begin : 0, entry.begin, entry.end));
-  return entry;
-}
-
 }  // namespace
 
 std::string_view dtype_name(DType type) { return row_of(type).name; }
 std::size_t dtype_bytes(DType type) { return row_of(type).bytes; }
+
+std::optional<DType> find_dtype(std::string_view name) {
+  const auto row = std::find_if(std::begin(kTypes), std::end(kTypes), [name](const TypeRow& candidate) { return candidate.name == name; });
+  return row == std::end(kTypes) ? std::nullopt : std::optional(row->type);
+}
 
 std::int64_t Tensor::elements() const { return static_cast<std::int64_t>(data.size() / dtype_bytes(dtype)); }
 
@@ -106,68 +64,65 @@ std::map<std::string, Tensor> parse_safetensors(std::span<const std::byte> bytes
           fmt::format("{}: the header claims {} bytes; the file has {} (and at most {} are accepted)", what, header, bytes.size() - sizeof header, kMaxHeaderBytes));
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header, static_cast<std::size_t>(header));
   require(!text.empty() && text.front() == '{', ErrorKind::Input, what + ": the header does not start with {");
-  const Json json = parse_json(text.substr(0, text.find_last_not_of(' ') + 1), what + " (header)");
+  std::vector<TensorEntry> entries = read_tensor_entries(text.substr(0, text.find_last_not_of(' ') + 1), what);
   const auto data = bytes.subspan(sizeof header + static_cast<std::size_t>(header));
-
-  std::vector<Entry> entries;
-  for (const auto& item : json.items()) {
-    if (item.key() == "__metadata__") {
-      check_metadata(item.value(), what);
-    } else {
-      entries.push_back(read_entry(item.key(), item.value(), what));
-    }
-  }
-  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  std::sort(entries.begin(), entries.end(), [](const TensorEntry& a, const TensorEntry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   std::uint64_t at = 0;
   for (const auto& entry : entries) {
-    require(entry.begin == at, ErrorKind::Input, fmt::format("{}: tensor \"{:.200}\" begins at byte {} of the data, where {} is next: holes and overlaps are not allowed", what, entry.name, entry.begin, at));
+    require(entry.begin == at, ErrorKind::Input, fmt::format("{}: tensor {} begins at byte {} of the data, where {} is next: holes and overlaps are not allowed", what, shown_name(entry.name), entry.begin, at));
     at = entry.end;
   }
   require(at == data.size(), ErrorKind::Input, fmt::format("{}: the tensors cover {} bytes, the file has {} bytes of data", what, at, data.size()));
   std::map<std::string, Tensor> tensors;
   for (auto& entry : entries) {
-    entry.tensor.data = data.subspan(static_cast<std::size_t>(entry.begin), static_cast<std::size_t>(entry.end - entry.begin));
-    tensors.emplace(std::move(entry.name), std::move(entry.tensor));
+    const auto range = data.subspan(static_cast<std::size_t>(entry.begin), static_cast<std::size_t>(entry.end - entry.begin));
+    tensors.emplace(std::move(entry.name), Tensor{.dtype = entry.dtype, .shape = std::move(entry.shape), .data = range});
   }
   return tensors;
 }
 
 Checkpoint::Checkpoint(const std::string& path) {
-  if (fs::is_regular_file(path)) {
-    add(path);
-    return;
-  }
-  require(fs::is_directory(path), ErrorKind::Input, fmt::format("{}: found no such folder or file; expected a folder with config.json and {}, or a .safetensors file", path, kSingleName));
+  std::error_code error;  // what cannot be looked at counts as absent
   const fs::path folder(path);
-  if (!fs::exists(folder / kIndexName)) {
-    require(fs::exists(folder / kSingleName), ErrorKind::Input, fmt::format("{}: found neither {} nor {}", path, kSingleName, kIndexName));
-    add((folder / kSingleName).string());
-    return;
+  std::string file = path;
+  if (fs::is_directory(folder, error)) {
+    if (fs::exists(folder / kIndexName, error)) {
+      add_shards(path);
+      return;
+    }
+    require(fs::exists(folder / kSingleName, error), ErrorKind::Input, fmt::format("{}: found neither {} nor {}", path, kSingleName, kIndexName));
+    file = (folder / kSingleName).string();
+  } else {
+    require(fs::exists(folder, error), ErrorKind::Input, fmt::format("{}: found no such folder or file; expected a folder with config.json and {}, or a .safetensors file", path, kSingleName));
   }
-  const std::string index_path = (folder / kIndexName).string();
-  const Json index = read_json_file(index_path);
-  const Json& map = get_object(index, "weight_map", index_path);
-  std::map<std::string, std::size_t> shards;  // to the number of tensors named
-  for (const auto& item : map.items()) {
-    require(item.value().is_string(), ErrorKind::Input, fmt::format("{}: weight_map must hold file names", index_path));
-    const auto& shard = item.value().get_ref<const std::string&>();
-    const bool plain = !shard.empty() && shard.find('/') == std::string::npos && shard != ".." && shard != "." && shard.find('\0') == std::string::npos;
-    require(plain, ErrorKind::Input, fmt::format("{}: found the shard name \"{:.200}\"; accepted: names of files in the same folder", index_path, shard));
-    ++shards[shard];
-  }
-  for (const auto& [shard, named] : shards) {
-    // A shard may be a link (caches are laid out so), but only to a regular file.
-    const std::size_t before = tensors_.size();
-    add((folder / shard).string());
-    require(tensors_.size() - before == named, ErrorKind::Input, fmt::format("{}: names {} tensors in {}, which holds {}", index_path, named, shard, tensors_.size() - before));
-  }
-  for (const auto& item : map.items()) require(tensors_.contains(item.key()), ErrorKind::Input, fmt::format("{}: names tensor \"{:.200}\", which no shard holds", index_path, item.key()));
+  files_.emplace_back(file);
+  tensors_ = parse_safetensors(files_.back().bytes(), file);
 }
 
-void Checkpoint::add(const std::string& path) {
-  files_.emplace_back(path);
-  for (auto& [name, tensor] : parse_safetensors(files_.back().bytes(), path)) {
-    require(tensors_.emplace(name, std::move(tensor)).second, ErrorKind::Input, fmt::format("{}: tensor \"{:.200}\" is in another shard too", path, name));
+void Checkpoint::add_shards(const std::string& folder) {
+  const std::string index_path = (fs::path(folder) / kIndexName).string();
+  const MappedFile index(index_path);
+  require(index.bytes().size() <= kMaxIndexBytes, ErrorKind::Input, fmt::format("{}: found {} bytes; accepted: at most {}", index_path, index.bytes().size(), kMaxIndexBytes));
+  const auto placed = read_weight_map(index.text(), index_path);
+  std::set<std::string> shards;
+  for (const auto& [name, shard] : placed) {
+    const bool plain = !shard.empty() && shard.find('/') == std::string::npos && shard != ".." && shard != "." && shard.find('\0') == std::string::npos;
+    require(plain, ErrorKind::Input, fmt::format("{}: found the shard name {}; accepted: names of files in the same folder", index_path, shown_name(shard)));
+    shards.insert(shard);
+  }
+  for (const auto& shard : shards) {
+    // A shard may be a link (caches are laid out so), but only to a regular file.
+    const std::string path = (fs::path(folder) / shard).string();
+    files_.emplace_back(path);
+    for (auto& [name, tensor] : parse_safetensors(files_.back().bytes(), path)) {
+      const auto place = placed.find(name);
+      require(place != placed.end(), ErrorKind::Input, fmt::format("{}: holds tensor {}, which {} does not name", path, shown_name(name), kIndexName));
+      require(place->second == shard, ErrorKind::Input, fmt::format("{}: holds tensor {}, which {} places in {}", path, shown_name(name), kIndexName, place->second));
+      tensors_.emplace(name, std::move(tensor));
+    }
+  }
+  for (const auto& [name, shard] : placed) {
+    require(tensors_.contains(name), ErrorKind::Input, fmt::format("{}: places tensor {} in {}, which does not hold it", index_path, shown_name(name), shard));
   }
 }
 
@@ -182,14 +137,24 @@ std::size_t Checkpoint::bytes() const {
   return total;
 }
 
+std::size_t Checkpoint::file_bytes() const {
+  std::size_t total = 0;
+  for (const auto& file : files_) total += file.bytes().size();
+  return total;
+}
+
 void write_safetensors(const std::string& path, const std::map<std::string, Tensor>& tensors) {
-  Json header = Json::object();
+  std::string text = "{";
   std::uint64_t at = 0;
   for (const auto& [name, tensor] : tensors) {
-    header[name] = {{"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {at, at + tensor.data.size()}}};
+    std::uint64_t elements = 1;
+    for (const auto size : tensor.shape) elements *= static_cast<std::uint64_t>(size);
+    require(elements * dtype_bytes(tensor.dtype) == tensor.data.size(), ErrorKind::Internal, fmt::format("tensor {}: {} does not take {} bytes", name, describe(tensor), tensor.data.size()));
+    text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", text.size() == 1 ? "" : ",", dump_json(name), dtype_name(tensor.dtype), fmt::join(tensor.shape, ","), at,
+                        at + tensor.data.size());
     at += tensor.data.size();
   }
-  std::string text = dump_json(header);
+  text += "}";
   text.append((8 - text.size() % 8) % 8, ' ');
   const std::string partial = path + ".partial";
   std::ofstream file(partial, std::ios::binary | std::ios::trunc);
@@ -198,11 +163,12 @@ void write_safetensors(const std::string& path, const std::map<std::string, Tens
   file.write(text.data(), static_cast<std::streamsize>(text.size()));
   for (const auto& [name, tensor] : tensors) file.write(reinterpret_cast<const char*>(tensor.data.data()), static_cast<std::streamsize>(tensor.data.size()));
   file.close();
+  const int problem = errno;
   std::error_code error;
   if (file) fs::rename(partial, path, error);
   if (!file || error) {
     std::remove(partial.c_str());
-    fail(ErrorKind::Infrastructure, fmt::format("could not write {}: {}", path, error ? error.message() : std::strerror(errno)));
+    fail(ErrorKind::Infrastructure, fmt::format("could not write {}: {}", path, error ? error.message() : std::strerror(problem)));
   }
 }
 

@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +22,7 @@ enum class DType { Bool, U8, I8, Fp8E4M3, Fp8E5M2, I16, U16, F16, BF16, I32, U32
 
 std::string_view dtype_name(DType type);
 std::size_t dtype_bytes(DType type);
+std::optional<DType> find_dtype(std::string_view name);
 
 /// A view: `data` belongs to the Checkpoint (or to whoever made the view) and is not aligned beyond the type's needs in files that
 /// were written so; use memcpy-like reads. `shape` [] is a scalar.
@@ -42,17 +43,20 @@ std::map<std::string, Tensor> parse_safetensors(std::span<const std::byte> bytes
 /// All tensors of a folder with model.safetensors, or model.safetensors.index.json and its shards; or of one .safetensors file.
 class Checkpoint {
  public:
-  /// Throws Error(Input): missing files, a shard's name that leaves the folder, a tensor that the index names and the shard lacks (or
-  /// the other way round), and all of parse_safetensors.
+  /// Throws Error(Input): missing files, a shard's name that leaves the folder, a tensor that is not in exactly the shard that the index
+  /// places it in, and all of parse_safetensors.
   explicit Checkpoint(const std::string& path);
 
   /// Null if absent.
   const Tensor* find(const std::string& name) const;
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
+  /// Of all tensors.
   std::size_t bytes() const;
+  /// Of all files, headers included.
+  std::size_t file_bytes() const;
 
  private:
-  void add(const std::string& path);
+  void add_shards(const std::string& folder);
 
   std::vector<MappedFile> files_;
   std::map<std::string, Tensor> tensors_;
