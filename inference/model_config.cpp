@@ -2,16 +2,20 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
 #include "core/error.h"
+#include "inference/mapped_file.h"
 
 namespace gauntlet {
 namespace {
 
 constexpr int kMaxSize = 1 << 24;
 constexpr int kMaxLayers = 4096;
+constexpr std::size_t kMaxConfigBytes = 1 << 20;
+constexpr int kFp8ScaleBlock = 128;
 
 class Fields {
  public:
@@ -41,6 +45,11 @@ class Fields {
     require(found == accepted, ErrorKind::Input, fmt::format("{}: {}: found {:.80}; accepted: {}", what_, key, dump_json(found), dump_json(accepted)));
   }
 
+  /// A setting that is not implemented at all.
+  void absent(std::string_view key) const {
+    require(!has(key), ErrorKind::Input, fmt::format("{}: {}: found {:.80}; accepted: none", what_, key, has(key) ? dump_json(object_.at(std::string(key))) : ""));
+  }
+
   const Json& object() const { return object_; }
   const std::string& what() const { return what_; }
 
@@ -60,13 +69,18 @@ Architecture read_architecture(const Fields& fields) {
 void read_rope(const Fields& fields, ModelConfig& config) {
   const bool joint = fields.has("rope_parameters");
   const std::string key = joint ? "rope_parameters" : "rope_scaling";
-  config.rope_theta = fields.number_or("rope_theta", 10000.0, 1.0, 1e12);
+  // YaRN divides by the logarithm of the base.
+  config.rope_theta = fields.number_or("rope_theta", 10000.0, 2.0, 1e12);
+  fields.only("rope_interleave", true);
   if (!fields.has(key)) return;
   const Fields rope(get_object(fields.object(), key, fields.what()), fields.what() + ": " + key);
-  config.rope_theta = rope.number_or("rope_theta", config.rope_theta, 1.0, 1e12);
+  config.rope_theta = rope.number_or("rope_theta", config.rope_theta, 2.0, 1e12);
+  rope.only("partial_rotary_factor", 1.0);
   const std::string type = string_or(rope.object(), "rope_type", string_or(rope.object(), "type", "default", rope.what()), rope.what());
   if (type == "default") return;
   require(type == "yarn", ErrorKind::Input, fmt::format("{}: found the type \"{:.80}\"; accepted: default, yarn", rope.what(), type));
+  rope.absent("attention_factor");
+  rope.only("truncate", true);
   YarnScaling yarn;
   yarn.factor = rope.number_or("factor", 1.0, 1.0, 1e6);
   yarn.original_positions = rope.size_or("original_max_position_embeddings", static_cast<int>(config.max_positions), 1, 1 << 30);
@@ -79,12 +93,37 @@ void read_rope(const Fields& fields, ModelConfig& config) {
   config.yarn = yarn;
 }
 
-void read_experts(const Fields& fields, ModelConfig& config) {
-  config.dense_layers = fields.size_or("first_k_dense_replace", 0, 0, kMaxLayers);
-  if (config.dense_layers >= config.layers) {
-    config.dense_layers = config.layers;
-    return;
+/// A list with one word for each layer; empty if the field is absent.
+std::vector<std::string> layer_words(const Fields& fields, const ModelConfig& config, std::string_view key, std::string_view accepted) {
+  std::vector<std::string> out;
+  if (!fields.has(key)) return out;
+  for (const auto& item : get_array(fields.object(), key, fields.what())) {
+    require(item.is_string(), ErrorKind::Input, fmt::format("{}: {}: found {:.60}; accepted: {}", fields.what(), key, dump_json(item), accepted));
+    out.push_back(item.get<std::string>());
   }
+  require(out.size() == static_cast<std::size_t>(config.layers), ErrorKind::Input,
+          fmt::format("{}: {}: found {} entries; accepted: {}, one for each of num_hidden_layers", fields.what(), key, out.size(), config.layers));
+  return out;
+}
+
+/// DeepSeek counts the dense layers, transformers 5 may list each layer's type.
+int read_dense_layers(const Fields& fields, const ModelConfig& config) {
+  const int counted = std::min(fields.size_or("first_k_dense_replace", 0, 0, kMaxLayers), config.layers);
+  const auto types = layer_words(fields, config, "mlp_layer_types", "dense, sparse");
+  if (types.empty()) return counted;
+  const int listed = static_cast<int>(std::count(types.begin(), types.end(), "dense"));
+  for (int i = 0; i < config.layers; ++i) {
+    const std::string& type = types[static_cast<std::size_t>(i)];
+    require(type == (i < listed ? "dense" : "sparse"), ErrorKind::Input, fmt::format("{}: mlp_layer_types: found \"{:.60}\" for layer {}; accepted: first all dense ones, then all sparse ones", fields.what(), type, i));
+  }
+  require(!fields.has("first_k_dense_replace") || counted == listed, ErrorKind::Input,
+          fmt::format("{}: mlp_layer_types: found {} dense layers, first_k_dense_replace says {}", fields.what(), listed, counted));
+  return listed;
+}
+
+void read_experts(const Fields& fields, ModelConfig& config) {
+  config.dense_layers = read_dense_layers(fields, config);
+  if (config.dense_layers == config.layers) return;
   config.expert_width = fields.size("moe_intermediate_size", 1);
   config.experts = fields.size("n_routed_experts", 1, 65536);
   config.shared_experts = fields.size_or("n_shared_experts", 0, 0, 1024);
@@ -110,6 +149,25 @@ void read_indexer(const Fields& fields, ModelConfig& config) {
   config.index_topk = fields.size("index_topk", 1, 1 << 20);
   require(config.index_dim >= config.rope_dim, ErrorKind::Input, fmt::format("{}: index_head_dim: found {}; accepted: qk_rope_head_dim ({}) or more", fields.what(), config.index_dim, config.rope_dim));
   fields.only("indexer_rope_interleave", false);
+  for (const auto& type : layer_words(fields, config, "indexer_types", "full")) {
+    require(type == "full", ErrorKind::Input, fmt::format("{}: indexer_types: found \"{:.60}\"; accepted: full", fields.what(), type));
+  }
+}
+
+void read_quantization(const Fields& fields, ModelConfig& config) {
+  if (!fields.has("quantization_config")) return;
+  const Fields quantization(get_object(fields.object(), "quantization_config", fields.what()), fields.what() + ": quantization_config");
+  const std::string method = get_string(quantization.object(), "quant_method", quantization.what());
+  require(method == "fp8", ErrorKind::Input, fmt::format("{}: quant_method: found \"{:.60}\"; accepted: fp8", quantization.what(), method));
+  // modules_to_not_convert needs no reading: each tensor states its own type.
+  refuse_unknown_members(quantization.object(), {"quant_method", "fmt", "activation_scheme", "weight_block_size", "scale_fmt", "modules_to_not_convert"}, quantization.what());
+  quantization.only("fmt", "e4m3");
+  quantization.only("activation_scheme", "dynamic");
+  require(quantization.has("weight_block_size"), ErrorKind::Input, quantization.what() + ": weight_block_size: found none; accepted: [128,128]");
+  quantization.only("weight_block_size", Json::array({kFp8ScaleBlock, kFp8ScaleBlock}));
+  quantization.only("scale_fmt", "ue8m0");
+  config.fp8_weights = true;
+  config.power_of_two_scales = quantization.has("scale_fmt");
 }
 
 void read_tokens(const Fields& fields, ModelConfig& config) {
@@ -139,6 +197,13 @@ double ModelConfig::softmax_scale() const {
   return scale * m * m;
 }
 
+std::int64_t cache_bytes_per_token(const ModelConfig& config, CacheFormat format) {
+  const auto scaled = [](std::int64_t size) { return size + 4 * ((size + kFp8ScaleBlock - 1) / kFp8ScaleBlock); };
+  const std::int64_t indexer = config.has_indexer() ? config.index_dim : 0;
+  const std::int64_t layer = format == CacheFormat::Bf16 ? 2 * (config.cache_dim() + indexer) : scaled(config.kv_rank) + 2 * config.rope_dim + scaled(indexer);
+  return config.layers * layer;
+}
+
 ModelConfig parse_model_config(const Json& value, const std::string& what) {
   require(value.is_object(), ErrorKind::Input, what + ": expected a JSON object");
   const Fields fields(value, what);
@@ -160,18 +225,22 @@ ModelConfig parse_model_config(const Json& value, const std::string& what) {
   config.tied_embeddings = fields.boolean("tie_word_embeddings", false);
   require(config.rope_dim % 2 == 0, ErrorKind::Input, fmt::format("{}: qk_rope_head_dim: found {}; accepted: even numbers", what, config.rope_dim));
   require(config.q_rank > 0 || config.architecture == Architecture::DeepseekV3, ErrorKind::Input, what + ": q_lora_rank: found none; deepseek_v32's indexer reads the query latent");
+  fields.only("num_key_value_heads", config.heads);
   fields.only("hidden_act", "silu");
   fields.only("attention_bias", false);
   read_rope(fields, config);
   read_experts(fields, config);
   read_indexer(fields, config);
+  read_quantization(fields, config);
   read_tokens(fields, config);
   return config;
 }
 
 ModelConfig load_model_config(const std::string& folder) {
   const std::string path = (std::filesystem::path(folder) / "config.json").string();
-  return parse_model_config(read_json_file(path), path);
+  const MappedFile file(path);
+  require(file.bytes().size() <= kMaxConfigBytes, ErrorKind::Input, fmt::format("{}: found {} bytes; accepted: at most {}", path, file.bytes().size(), kMaxConfigBytes));
+  return parse_model_config(parse_json(file.text(), path), path);
 }
 
 }  // namespace gauntlet

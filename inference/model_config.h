@@ -56,6 +56,8 @@ struct ModelConfig {
   double rope_theta = 10000.0;
   std::optional<YarnScaling> yarn;
   std::int64_t max_positions = 0;
+  bool fp8_weights = false;     ///< quantization_config: e4m3 in blocks of 128 × 128
+  bool power_of_two_scales = false;  ///< its scale_fmt is ue8m0
   bool tied_embeddings = false;
   std::int64_t bos = -1;
   std::vector<std::int64_t> eos;
@@ -67,6 +69,15 @@ struct ModelConfig {
   /// (nope + rope)^-1/2, times mscale² where YaRN asks for it.
   double softmax_scale() const;
 };
+
+/// How one position's cache is stored, all layers together.
+enum class CacheFormat {
+  Bf16,  ///< latent, rotary key and indexer key in bf16
+  Fp8,   ///< latent in e4m3 with a float32 scale for each 128, rotary key in bf16; indexer key in e4m3 with a scale for each 128
+};
+
+/// V3.2 in Fp8: 656 + 132 bytes a layer.
+std::int64_t cache_bytes_per_token(const ModelConfig& config, CacheFormat format);
 
 /// Throws Error(Input) naming `what`, the field, what was found and what is accepted.
 ModelConfig parse_model_config(const Json& value, const std::string& what);
