@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstring>
 #include <set>
 
@@ -10,6 +11,9 @@
 
 namespace gauntlet {
 namespace {
+
+/// Rows and columns are ints, products of them 64-bit; configs multiply sizes that are each in range.
+constexpr std::int64_t kMaxRows = 1 << 28;
 
 template <class T>
 T load(std::span<const std::byte> data, std::size_t index) {
@@ -29,11 +33,22 @@ float element(DType dtype, std::span<const std::byte> data, std::size_t index) {
 
 int blocks(int size) { return (size + kFp8Block - 1) / kFp8Block; }
 
+/// 61 of "model.layers.61.enorm.weight"; -1 if the name is no layer's.
+int layer_of(std::string_view name) {
+  constexpr std::string_view kPrefix = "model.layers.";
+  if (!name.starts_with(kPrefix)) return -1;
+  int index = -1;
+  const char* end = name.data() + name.size();
+  const auto [rest, error] = std::from_chars(name.data() + kPrefix.size(), end, index);
+  return error == std::errc() && rest != end && *rest == '.' ? index : -1;
+}
+
 class Binder {
  public:
   Binder(const ModelConfig& config, const Checkpoint& checkpoint, ModelWeights& out) : config_(config), checkpoint_(checkpoint), out_(out) {}
 
   Matrix matrix(const std::string& name, std::int64_t rows, std::int64_t cols) {
+    require(rows <= kMaxRows && cols <= kMaxRows, ErrorKind::Input, fmt::format("tensor {}: the config asks for {} x {}; accepted: sides up to {}", name, rows, cols, kMaxRows));
     const Tensor& tensor = take(name, {rows, cols});
     Matrix out{.dtype = tensor.dtype, .rows = static_cast<int>(rows), .cols = static_cast<int>(cols), .data = tensor.data, .scale_inv = {}};
     if (tensor.dtype == DType::Fp8E4M3) {
@@ -112,9 +127,10 @@ class Binder {
     std::set<int> mtp;
     for (const auto& [name, tensor] : checkpoint_.tensors()) {
       if (used_.contains(name)) continue;
-      int index = -1;
-      if (std::sscanf(name.c_str(), "model.layers.%d.", &index) == 1 && index >= config_.layers && index < config_.layers + config_.mtp_layers) {
+      const int index = layer_of(name);
+      if (index >= config_.layers && index < config_.layers + config_.mtp_layers) {
         mtp.insert(index);
+        if (!name.ends_with("_scale_inv")) out_.mtp_parameters += static_cast<std::size_t>(tensor.elements());
       } else {
         out_.unused.push_back(name);
       }

@@ -77,6 +77,7 @@ struct ModelWeights {
   Matrix head;                        ///< [vocab, dim]; the embedding itself when tied
   bool fp8 = false;                   ///< some matrices are FP8 with block scales
   int mtp_layers = 0;                 ///< multi-token-prediction layers that the checkpoint has
+  std::size_t mtp_parameters = 0;     ///< elements of those layers' tensors, without FP8 scales
   std::size_t parameters = 0;         ///< elements of the main model's tensors, each once
   std::vector<std::string> unused;    ///< tensors that nothing reads
 };
