@@ -30,5 +30,6 @@ void add_doctor_command(CLI::App& app, Context& context);
 void add_completion_command(CLI::App& app, Context& context);
 void add_demo_command(CLI::App& app, Context& context);
 void add_help_command(CLI::App& app, Context& context);
+void add_model_command(CLI::App& app, Context& context);
 
 }  // namespace gauntlet
