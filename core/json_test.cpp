@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <cstdint>
+#include <ctime>
 
 #include "core/error.h"
 
@@ -41,10 +41,10 @@ TEST_CASE("reading takes time in proportion to the text, however many keys one o
   std::string text = "{";
   for (int i = 0; i < kKeys; ++i) text += (i == 0 ? "\"" : ",\"") + std::to_string(i) + "\":{\"a\":[" + std::to_string(i) + "]}";
   text += "}";
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   const Json value = gauntlet::parse_json(text, "the test");
-  // Quadratic insertion needs minutes.
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+  // Quadratic insertion needs minutes of processor time.
+  CHECK(std::clock() - start < 20 * CLOCKS_PER_SEC);
   REQUIRE(value.size() == kKeys);
   CHECK(gauntlet::dump_json(value) == text);
 }

@@ -43,6 +43,7 @@ void parse(std::string_view text, Events& events, const std::string& what) {
   require(Json::sax_parse(text.begin(), text.end(), &events), ErrorKind::Input, fmt::format("could not read {} as JSON", what));
 }
 
+/// Messages are formatted only when something is wrong: a header has a hundred thousand tensors.
 class HeaderReader final : public Events {
  public:
   using Events::Events;
@@ -67,7 +68,8 @@ class HeaderReader final : public Events {
   bool key(std::string& name) override {
     if (at_ == At::Tensor) {
       const bool known = name == "dtype" || name == "shape" || name == "data_offsets";
-      require(known && std::find(seen_.begin(), seen_.end(), name) == seen_.end(), ErrorKind::Input, fmt::format("{}: expected exactly dtype, shape and data_offsets, found {}", where(), shown_name(name)));
+      const bool fresh = std::find(seen_.begin(), seen_.end(), name) == seen_.end();
+      if (!known || !fresh) fail(ErrorKind::Input, fmt::format("{}: expected exactly dtype, shape and data_offsets, found {}", where(), shown_name(name)));
       seen_.push_back(name);
       field_ = std::move(name);
     } else if (at_ == At::Metadata) {
@@ -99,11 +101,11 @@ class HeaderReader final : public Events {
   bool number_unsigned(std::uint64_t value) override {
     if (at_ == At::Shape) {
       auto& shape = entries.back().shape;
-      require(shape.size() < kMaxRank, ErrorKind::Input, fmt::format("{}: shape must be an array of at most {} sizes", where(), kMaxRank));
-      require(value <= static_cast<std::uint64_t>(INT64_MAX), ErrorKind::Input, where() + ": shape is too large");
+      if (shape.size() >= kMaxRank) fail(ErrorKind::Input, fmt::format("{}: shape must be an array of at most {} sizes", where(), kMaxRank));
+      if (value > static_cast<std::uint64_t>(INT64_MAX)) fail(ErrorKind::Input, where() + ": shape is too large");
       shape.push_back(static_cast<std::int64_t>(value));
     } else if (at_ == At::Offsets) {
-      require(offsets_.size() < 2, ErrorKind::Input, where() + ": data_offsets must be [begin, end]");
+      if (offsets_.size() >= 2) fail(ErrorKind::Input, where() + ": data_offsets must be [begin, end]");
       offsets_.push_back(value);
     } else {
       unexpected(fmt::format("{}", value));
@@ -142,15 +144,16 @@ class HeaderReader final : public Events {
 
   void finish() {
     TensorEntry& entry = entries.back();
-    require(seen_.size() == 3, ErrorKind::Input, where() + ": expected exactly dtype, shape and data_offsets");
-    require(offsets_.size() == 2, ErrorKind::Input, where() + ": data_offsets must be [begin, end]");
+    if (seen_.size() != 3) fail(ErrorKind::Input, where() + ": expected exactly dtype, shape and data_offsets");
+    if (offsets_.size() != 2) fail(ErrorKind::Input, where() + ": data_offsets must be [begin, end]");
     entry.begin = offsets_[0];
     entry.end = offsets_[1];
     std::uint64_t bytes = dtype_bytes(entry.dtype);
     bool fits = entry.begin <= entry.end;
     for (const auto size : entry.shape) fits = fits && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(size), &bytes);
-    require(fits && bytes == entry.end - entry.begin, ErrorKind::Input,
-            fmt::format("{}: shape and dtype do not give the {} bytes of data_offsets [{}, {}]", where(), entry.end >= entry.begin ? entry.end - entry.begin : 0, entry.begin, entry.end));
+    if (fits && bytes == entry.end - entry.begin) return;
+    fail(ErrorKind::Input,
+         fmt::format("{}: shape and dtype do not give the {} bytes of data_offsets [{}, {}]", where(), entry.end >= entry.begin ? entry.end - entry.begin : 0, entry.begin, entry.end));
   }
 
   At at_ = At::Start;
