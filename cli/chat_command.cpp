@@ -22,7 +22,7 @@ void each_line(Context& context, const std::function<Json(std::string_view)>& an
 
 void add_chat_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("chat", "The prompt format of DeepSeek-V3.2, from and to JSON");
-  command->group("Environments and formats");
+  command->group("Environments, models and formats");
   command->require_subcommand(1);
   const Manual lines = {.description = "Reads JSON lines from standard input and writes one line for each, in order; empty lines are skipped.",
                         .examples = {},

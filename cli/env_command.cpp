@@ -98,7 +98,7 @@ void dump(const DumpOptions& options) {
 
 void add_env_command(CLI::App& app, Context& context) {
   CLI::App* env = app.add_subcommand("env", "Look at environments, validate a spec file, write a world to an SQLite file");
-  env->group("Environments and formats");
+  env->group("Environments, models and formats");
   env->require_subcommand(1);
   context.manuals[env] = {.description = "An environment is one JSON document: tables and how they are filled, tools as SQL statements, how an answer is handed in, and task templates.",
                           .examples = {{"Check a spec of your own, then make tasks of it", "gauntlet env check library.json && gauntlet synth ./library.json --count 10 --difficulty 1 --db library.db"}},

@@ -144,9 +144,14 @@ void add_model_options(CLI::App* command, TokenModelOptions& options, std::strin
 
 }  // namespace
 
-void add_model_command(CLI::App& app, Context&) {
+void add_model_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("model", "Look into a checkpoint and at what it computes");
+  command->group("Environments, models and formats");
   command->require_subcommand(1);
+  context.manuals[command] = {.description = "Checkpoints are folders in the Hugging Face layout (config.json, safetensors) of DeepSeek-V3.2's or V3's architecture. Token ids go in and come out: no tokenizer is needed.",
+                              .examples = {},
+                              .exit_status = {},
+                              .see_also = {"docs/model.md"}};
 
   CLI::App* info = command->add_subcommand("info", "Architecture, sizes, memory of the cache, tensors that nothing reads");
   struct InfoOptions {
@@ -166,7 +171,7 @@ void add_model_command(CLI::App& app, Context&) {
   auto logits_options = std::make_shared<ModelLogitsOptions>();
   add_model_options(logits, logits_options->model, logits_options->ids);
   logits->add_option("--out", logits_options->out, "The safetensors file to write: logits [tokens, vocab], selected.LAYER [tokens, k]")->required();
-  logits->footer("Example:\n  gauntlet model logits --model DIR --ids ids.json --out out.safetensors");
+  context.manuals[logits] = {.description = "", .examples = {{"Logits of a list of ids", "gauntlet model logits --model DIR --ids ids.json --out out.safetensors"}}, .exit_status = {}, .see_also = {"docs/model.md"}};
   logits->callback([logits_options] { run_model_logits(*logits_options); });
 
   CLI::App* generate = command->add_subcommand("generate", "Continue token ids, and print {\"ids\": [...]} with the new ones");
@@ -175,7 +180,7 @@ void add_model_command(CLI::App& app, Context&) {
   generate->add_option("--max-new", generate_options->max_new, "At most so many new ids")->capture_default_str();
   generate->add_option("--temperature", generate_options->temperature, "0: always the most likely token")->capture_default_str();
   generate->add_flag("--ignore-eos", generate_options->ignore_eos, "Go on after an end-of-text id");
-  generate->footer("Example:\n  gauntlet model generate --model DIR --ids ids.json --max-new 32 --temperature 0");
+  context.manuals[generate] = {.description = "", .examples = {{"32 more ids, the most likely ones", "gauntlet model generate --model DIR --ids ids.json --max-new 32 --temperature 0"}}, .exit_status = {}, .see_also = {"docs/model.md"}};
   generate->callback([generate_options] { write_json_line(Json{{"ids", generate_ids(*generate_options)}}); });
 }
 

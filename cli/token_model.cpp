@@ -3,31 +3,63 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "core/error.h"
-#include "inference/reference_model.h"
+#include "inference/cpu/cpu_backend.h"
 
 namespace gauntlet {
 namespace {
 
-class ReferenceTokenModel final : public TokenModel {
+/// One sequence on a backend of its own.
+class BackendTokenModel final : public TokenModel {
  public:
-  ReferenceTokenModel(const ModelWeights& weights, std::int64_t positions) : model_(weights, positions) {}
+  BackendTokenModel(std::unique_ptr<Checkpoint> checkpoint, std::unique_ptr<ModelWeights> weights, std::unique_ptr<Backend> backend)
+      : checkpoint_(std::move(checkpoint)), weights_(std::move(weights)), backend_(std::move(backend)), pages_(static_cast<std::size_t>(backend_->cache().pages)) {
+    std::iota(pages_.begin(), pages_.end(), 0);
+  }
 
   std::vector<float> forward(std::span<const std::int32_t> ids, const SelectionSink& selected) override {
-    ForwardTrace trace;
-    if (selected) trace.selected = [&](int layer, std::int64_t position, std::span<const std::int32_t> chosen, std::span<const float>) { selected(layer, position, chosen); };
-    return model_.forward(sequence_, ids, trace);
+    std::vector<float> out;
+    const auto most = static_cast<std::size_t>(backend_->max_tokens());
+    for (std::size_t at = 0; at < ids.size(); at += most) {
+      const auto part = ids.subspan(at, std::min(most, ids.size() - at));
+      Selections chosen;
+      backend_->record_selections(selected ? &chosen : nullptr);
+      const SequenceStep step{.ids = part, .start = length_, .pages = pages_, .logits = LogitsOf::All};
+      const auto rows = backend_->forward({&step, 1});
+      backend_->record_selections(nullptr);
+      out.insert(out.end(), rows.begin(), rows.end());
+      if (selected) report(chosen, part.size(), selected);
+      length_ += static_cast<std::int64_t>(part.size());
+    }
+    return out;
   }
 
  private:
-  ReferenceModel model_;
-  ReferenceModel::Sequence sequence_;
+  void report(const Selections& chosen, std::size_t tokens, const SelectionSink& selected) const {
+    const auto k = static_cast<std::size_t>(chosen.k);
+    for (std::size_t layer = 0; layer < chosen.layers.size(); ++layer) {
+      for (std::size_t t = 0; t < tokens && !chosen.layers[layer].empty(); ++t) {
+        const auto row = std::span(chosen.layers[layer]).subspan(t * k, k);
+        const auto end = std::find(row.begin(), row.end(), -1);
+        selected(static_cast<int>(layer), length_ + static_cast<std::int64_t>(t), row.first(static_cast<std::size_t>(end - row.begin())));
+      }
+    }
+  }
+
+  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<ModelWeights> weights_;
+  std::unique_ptr<Backend> backend_;
+  std::vector<std::int32_t> pages_;
+  std::int64_t length_ = 0;
 };
 
-/// Refused here rather than by the kernel's out-of-memory killer.
+/// Refused here rather than by the kernel's out-of-memory killer. Weights are packed in bf16 where that is exact.
 void check_memory(const ModelWeights& weights) {
-  const double need = 4.0 * static_cast<double>(weights.parameters), have = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGE_SIZE));
-  require(need < have, ErrorKind::Infrastructure, fmt::format("the model's weights take {:.1f} GB as float32; this machine has {:.1f} GB of memory", need / 1e9, have / 1e9));
+  const double need = 2.0 * static_cast<double>(weights.parameters), have = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGE_SIZE));
+  require(need < have, ErrorKind::Infrastructure, fmt::format("the model's weights take {:.1f} GB; this machine has {:.1f} GB of memory", need / 1e9, have / 1e9));
 }
 
 }  // namespace
@@ -42,10 +74,11 @@ void check_token_model(const TokenModelOptions& options) {
 
 std::unique_ptr<TokenModel> make_token_model(const TokenModelOptions& options, const ModelConfig& config, std::int64_t positions) {
   check_token_model(options);
-  const Checkpoint checkpoint(options.folder);
-  const ModelWeights weights = bind_weights(config, checkpoint);
-  check_memory(weights);
-  return std::make_unique<ReferenceTokenModel>(weights, positions);
+  auto checkpoint = std::make_unique<Checkpoint>(options.folder);
+  auto weights = std::make_unique<ModelWeights>(bind_weights(config, *checkpoint));
+  check_memory(*weights);
+  auto backend = std::make_unique<CpuBackend>(*weights, CpuBackendOptions{.pages = static_cast<int>((positions + kPageTokens - 1) / kPageTokens)});
+  return std::make_unique<BackendTokenModel>(std::move(checkpoint), std::move(weights), std::move(backend));
 }
 
 }  // namespace gauntlet
