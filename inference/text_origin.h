@@ -8,17 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "core/text_piece.h"
+
 namespace gauntlet {
-
-enum class Origin {
-  Template,  ///< written by the program: may hold special tokens
-  Data,      ///< users, tools, tool names, models: never becomes a special token
-};
-
-struct TextPiece {
-  std::string text;
-  Origin origin = Origin::Data;
-};
 
 /// Pieces joined into one text that remembers the origin of each byte. A character put together from both origins is Data.
 class OriginText {
