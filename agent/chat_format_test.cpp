@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/chat_stream.h"
+#include "test_paths.h"
 
 namespace gauntlet {
 namespace {
@@ -23,7 +24,7 @@ struct Vector {
 };
 
 std::vector<Vector> vectors(std::string_view kind) {
-  std::ifstream file(std::string(GAUNTLET_TEST_DATA) + "/golden/encoding/public.jsonl");
+  std::ifstream file(std::string(kTestData) + "/golden/encoding/public.jsonl");
   std::vector<Vector> out;
   for (std::string line; std::getline(file, line);) {
     Json value = Json::parse(line);
@@ -73,7 +74,7 @@ TEST_CASE("every encode vector gives the published text, byte for byte, or the p
 }
 
 TEST_CASE("the tools block is the published one") {
-  std::ifstream file(std::string(GAUNTLET_TEST_DATA) + "/golden/encoding/tools_block.txt");
+  std::ifstream file(std::string(kTestData) + "/golden/encoding/tools_block.txt");
   std::string block{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   const std::string placeholder = "{TOOL_SCHEMAS}";
   REQUIRE(block.find(placeholder) != std::string::npos);

@@ -151,7 +151,7 @@ std::string run_bench(const BenchOptions& options, Context& context) {
   Store store(options.store, StoreMode::ReadWrite);
   TaskShelf shelf(options.store);
   const ModelChoice model = choose_model(options.model, shelf, context.cancel);
-  if (model.shared != nullptr) allow_connections(options.in_flight);
+  if (model.description.at("kind") == "openai") allow_connections(options.in_flight);
   const std::optional<std::string> system_prompt = read_system_prompt(options);
   const Json config = configuration(options, model, system_prompt);
   const std::string hash = sha256_hex(canonical_json(config));
@@ -213,12 +213,15 @@ void add_bench_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<BenchOptions>();
   BenchOptions& o = *options;
   command->add_option("--db", o.store, "The store with the tasks; episodes go there too")->type_name("FILE")->capture_default_str();
-  command->add_option("--model", o.model.model, "oracle, noop, constant, echo, random, greedy, replay:RUN, or the URL of an OpenAI-compatible endpoint")->type_name("MODEL")->capture_default_str();
+  command->add_option("--model", o.model.model, "oracle, noop, constant, echo, random, greedy, replay:RUN, a checkpoint's folder, or the URL of an OpenAI-compatible endpoint")->type_name("MODEL")->capture_default_str();
   command->add_option("--model-name", o.model.model_name, "Model at the endpoint; default: the first that it lists")->type_name("NAME");
   command->add_option("--api-key-env", o.model.api_key_env, "Environment variable that holds the endpoint's key; default: no key is sent")->type_name("VARIABLE");
   command->add_flag("--stream,!--no-stream", o.model.stream, "Ask the endpoint for a stream (the default), or for whole replies");
   command->add_option("--max-attempts", o.model.max_attempts, "Tries of one request to an endpoint, with growing pauses")->type_name("N")->capture_default_str();
   command->add_option("--silence-seconds", o.model.silence_seconds, "Seconds after which an endpoint that sends nothing is asked again")->type_name("SECONDS")->capture_default_str();
+  command->add_option("--threads", o.model.local.threads, "Threads of a model that runs here; 0: one for each core")->type_name("N")->capture_default_str();
+  command->add_option("--cache-tokens", o.model.local.cache_tokens, "Tokens that the cache of a model that runs here holds, over all episodes; 0: by the memory")->type_name("N")->capture_default_str();
+  command->add_option("--weights", o.model.local.weights, "Weights of a model that runs here: exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
   command->add_option("--run", o.run, "Name of the run; default: made from the configuration, so that the same command resumes")->type_name("NAME");
   command->add_option("--repeats", o.repeats, "Episodes of each task (the largest k of pass@k)")->type_name("N")->capture_default_str();
   command->add_option("--in-flight", o.in_flight, "Episodes at once")->type_name("N")->capture_default_str();
@@ -254,6 +257,7 @@ void add_bench_command(CLI::App& app, Context& context) {
                      "Built-in agents need no language model. oracle solves through the tools alone; noop says that it is done; constant hands in an empty answer; echo hands in "
                      "the task's own text; random looks around at random; greedy takes the first or the cheapest of everything. replay:RUN plays the messages of another run again.",
       .examples = {{"The oracle, four episodes of each task", "gauntlet bench --db t.db --model oracle --repeats 4"},
+                   {"A checkpoint on this machine", "gauntlet bench --db t.db --model models/my-model --in-flight 32"},
                    {"A model behind an endpoint, 32 episodes at once", "gauntlet bench --db t.db --model http://127.0.0.1:8000/v1 --model-name my-model --in-flight 32 --api-key-env MY_KEY"}},
       .exit_status = {{0, "all episodes are done, whether they passed or not"}, {2, "wrong usage"}, {3, "some could not be done, or the run was stopped"}},
       .see_also = {"docs/store.md"}};

@@ -53,6 +53,13 @@ ModelChoice endpoint(const ModelOptions& options, const CancelFlag& cancel) {
 ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const CancelFlag& cancel) {
   if (is_url(options.model)) return endpoint(options, cancel);
   ModelChoice choice;
+  if (is_model_folder(options.model)) {
+    LocalEngineOptions local = options.local;
+    local.folder = options.model;
+    choice.shared = load_local_model(local);
+    choice.description = choice.shared->describe();
+    return choice;
+  }
   if (options.model.starts_with(kReplay)) {
     const std::string run = options.model.substr(kReplay.size());
     choice.description = {{"kind", "replay"}, {"run", run}};
@@ -66,7 +73,7 @@ ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const Ca
   const auto& names = agent_names();
   if (std::find(names.begin(), names.end(), options.model) == names.end()) {
     const std::string nearest = nearest_word(options.model, names);
-    fail(ErrorKind::Usage, fmt::format("--model: found \"{}\"; accepted: {}, replay:RUN, or an endpoint's URL (http://…){}", options.model, fmt::join(names, ", "),
+    fail(ErrorKind::Usage, fmt::format("--model: found \"{}\"; accepted: {}, replay:RUN, a folder with a checkpoint (config.json), or an endpoint's URL (http://…){}", options.model, fmt::join(names, ", "),
                                        nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
   }
   choice.description = {{"kind", "agent"}, {"name", options.model}};

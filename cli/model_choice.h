@@ -8,21 +8,23 @@
 
 #include "agent/runner.h"
 #include "cli/environments.h"
+#include "cli/local_engine.h"
 
 namespace gauntlet {
 
 struct ModelOptions {
-  std::string model = "oracle";    ///< an agent's name, replay:RUN, or an endpoint's URL
+  std::string model = "oracle";    ///< an agent's name, replay:RUN, a checkpoint's folder, or an endpoint's URL
   std::string model_name;          ///< at the endpoint; empty: the first that it offers
   std::string api_key_env;         ///< name of the environment variable that holds the key; empty: no key
   bool stream = true;
   int max_attempts = 6;            ///< of one request to an endpoint
   int silence_seconds = 300;       ///< an endpoint that sends nothing for so long is asked again
+  LocalEngineOptions local;        ///< of a checkpoint's folder
 };
 
 struct ModelChoice {
   Json description;                ///< for the run's record; no secrets
-  std::unique_ptr<ChatModel> shared;  ///< an endpoint; null if each episode gets a model of its own
+  std::unique_ptr<ChatModel> shared;  ///< an endpoint or a checkpoint; null if each episode gets a model of its own
   std::function<std::unique_ptr<ChatModel>(const ReadyTask&, const Store::Slot&, std::uint64_t seed)> make;
 };
 

@@ -8,6 +8,7 @@
 
 #include "inference/golden_case.h"
 #include "inference/sample_checkpoint.h"
+#include "test_paths.h"
 
 namespace gauntlet {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 using sample::error_of;
 using sample::ScratchFolder;
 
-std::string golden_folder(const std::string& name) { return std::string(GAUNTLET_TEST_DATA) + "/golden/models/" + name; }
+std::string golden_folder(const std::string& name) { return std::string(kTestData) + "/golden/models/" + name; }
 
 std::string id_file(const ScratchFolder& folder, std::span<const std::int32_t> ids) { return folder.write("ids.json", dump_json(Json(std::vector<std::int32_t>(ids.begin(), ids.end())))); }
 

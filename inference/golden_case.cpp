@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/json.h"
+#include "test_paths.h"
 
 namespace gauntlet {
 namespace {
@@ -23,7 +24,7 @@ std::vector<float> GoldenCase::floats(const std::string& tensor) const { return 
 std::vector<std::int32_t> GoldenCase::integers(const std::string& tensor) const { return values<std::int32_t>(*expected, tensor, DType::I32); }
 
 GoldenCase load_golden_case(const std::string& name) {
-  const std::string folder = std::string(GAUNTLET_TEST_DATA) + "/golden/models/" + name;
+  const std::string folder = std::string(kTestData) + "/golden/models/" + name;
   GoldenCase out{.name = name, .checkpoint = std::make_unique<Checkpoint>(folder), .weights = {}, .expected = std::make_unique<Checkpoint>(folder + "/expected.safetensors"), .ids = {}, .greedy = {}, .greedy_margins = {}};
   out.weights = bind_weights(load_model_config(folder), *out.checkpoint);
   const Json json = read_json_file(folder + "/case.json");

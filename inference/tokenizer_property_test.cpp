@@ -12,6 +12,7 @@
 #include "core/rng.h"
 #include "inference/tokenizer.h"
 #include "inference/utf8.h"
+#include "test_paths.h"
 
 namespace gauntlet {
 namespace {
@@ -21,7 +22,7 @@ using Ids = std::vector<std::int32_t>;
 std::vector<Tokenizer> tokenizers() {
   std::vector<Tokenizer> out;
   for (const char* name : {"deepseek", "gpt2", "llama3", "smollm"}) {
-    out.push_back(Tokenizer::load(std::string(GAUNTLET_TEST_DATA) + "/golden/tokenizer/" + name + ".tokenizer.json"));
+    out.push_back(Tokenizer::load(std::string(kTestData) + "/golden/tokenizer/" + name + ".tokenizer.json"));
   }
   return out;
 }

@@ -8,13 +8,14 @@
 
 #include "core/error.h"
 #include "core/json.h"
+#include "test_paths.h"
 
 namespace gauntlet {
 namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-std::string golden(const std::string& name) { return std::string(GAUNTLET_TEST_DATA) + "/golden/tokenizer/" + name; }
+std::string golden(const std::string& name) { return std::string(kTestData) + "/golden/tokenizer/" + name; }
 
 Tokenizer smollm() { return Tokenizer::load(golden("smollm.tokenizer.json")); }
 

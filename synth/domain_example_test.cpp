@@ -3,13 +3,14 @@
 #include <doctest/doctest.h>
 
 #include "synth/synthesize.h"
+#include "test_paths.h"
 
 namespace gauntlet {
 
 namespace {
 
 Json documented_example() {
-  const std::string page = read_text_file(std::string(GAUNTLET_TEST_DATA) + "/../docs/domains.md");
+  const std::string page = read_text_file(std::string(kTestData) + "/../docs/domains.md");
   const std::string fence = "```json\n";
   const std::size_t begin = page.find(fence) + fence.size();
   return parse_json(page.substr(begin, page.find("```", begin) - begin), "docs/domains.md");

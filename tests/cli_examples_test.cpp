@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "tests/cli_support.h"
+#include "test_paths.h"
 
 using gauntlet::sample::contains;
 using gauntlet::sample::gauntlet_run;
@@ -14,7 +15,7 @@ namespace gauntlet {
 namespace {
 
 sample::ProcessResult run_example(const std::string& name, const std::vector<std::string>& arguments) {
-  std::vector<std::string> words = {(std::filesystem::path(GAUNTLET_PROGRAM).parent_path() / name).string()};
+  std::vector<std::string> words = {(std::filesystem::path(kProgram).parent_path() / name).string()};
   words.insert(words.end(), arguments.begin(), arguments.end());
   return sample::run_process(words);
 }
@@ -22,7 +23,7 @@ sample::ProcessResult run_example(const std::string& name, const std::vector<std
 }  // namespace
 
 TEST_CASE("the scripted episode passes with the right answer and fails with a wrong one") {
-  const auto result = run_example("example_scripted_episode", {std::string(GAUNTLET_TEST_DATA) + "/../examples/library.json"});
+  const auto result = run_example("example_scripted_episode", {std::string(kTestData) + "/../examples/library.json"});
   CHECK(result.exit_code == 0);
   CHECK(contains(result.out, "2 messages, 2 tool calls, value 1: all "));
   CHECK(contains(result.out, "2 messages, 2 tool calls, value 0: "));

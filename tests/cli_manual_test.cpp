@@ -7,6 +7,7 @@
 
 #include "datasets/sqlite.h"
 #include "tests/cli_support.h"
+#include "test_paths.h"
 
 using gauntlet::sample::contains;
 using gauntlet::sample::gauntlet_run;
@@ -40,7 +41,7 @@ std::vector<std::string> bash_offers(const std::string& line) {
   std::string array;
   for (const auto& word : words) array += "'" + word + "' ";
   const std::string script = "source <(\"$0\" completion bash); COMP_WORDS=(" + array + "); COMP_CWORD=" + std::to_string(words.size() - 1) + "; _gauntlet; printf '%s\\n' \"${COMPREPLY[@]}\"";
-  return lines_of(sample::run_process({"bash", "-c", script, GAUNTLET_PROGRAM}).out);
+  return lines_of(sample::run_process({"bash", "-c", script, kProgram}).out);
 }
 
 bool offers(const std::vector<std::string>& offered, const std::string& word) { return std::find(offered.begin(), offered.end(), word) != offered.end(); }
@@ -74,7 +75,7 @@ TEST_CASE("every command has a page: usage, options with what they take, example
 
 TEST_CASE("docs/commands.md is what the program says of itself") {
   const std::string told = gauntlet_run({"help", "--format", "markdown"}).out;
-  const std::string written = read_text_file(std::string(GAUNTLET_TEST_DATA) + "/../docs/commands.md");
+  const std::string written = read_text_file(std::string(kTestData) + "/../docs/commands.md");
   const bool same = told == written;
   INFO("make it anew: build/release/gauntlet help --format markdown > docs/commands.md");
   CHECK(same);
@@ -89,7 +90,7 @@ TEST_CASE("the queries of docs/store.md run on a store that the program made") {
   bool inside = false;
   std::string query;
   std::vector<std::int64_t> rows;
-  for (const auto& line : lines_of(read_text_file(std::string(GAUNTLET_TEST_DATA) + "/../docs/store.md"))) {
+  for (const auto& line : lines_of(read_text_file(std::string(kTestData) + "/../docs/store.md"))) {
     if (line.starts_with("```")) inside = line == "```sql";
     else if (inside) query += line + "\n";
     if (query.empty() || !line.ends_with(';')) continue;
@@ -131,7 +132,7 @@ TEST_CASE("zsh takes the completion script and offers the same") {
       "words=(gauntlet export ''); CURRENT=3; _gauntlet; words=(gauntlet bench --mode ''); CURRENT=4; _gauntlet; words=(gauntlet report --db ''); CURRENT=4; _gauntlet";
   ProcessResult result;
   try {
-    result = sample::run_process({"zsh", "-f", "-c", script, GAUNTLET_PROGRAM});
+    result = sample::run_process({"zsh", "-f", "-c", script, kProgram});
   } catch (const std::exception&) {
     MESSAGE("skipped: zsh is not installed");
     return;

@@ -1,6 +1,6 @@
 #pragma once
 
-// Test support: runs the built program (GAUNTLET_PROGRAM) and reads what it says.
+// Test support: runs the built program (kProgram) and reads what it says.
 
 #include <sstream>
 #include <string>
@@ -9,11 +9,12 @@
 #include "core/json.h"
 #include "datasets/sample_store.h"
 #include "tests/process.h"
+#include "test_paths.h"
 
 namespace gauntlet::sample {
 
 inline ProcessResult gauntlet_run(std::vector<std::string> words, ProcessOptions options = {}) {
-  words.insert(words.begin(), GAUNTLET_PROGRAM);
+  words.insert(words.begin(), kProgram);
   return run_process(std::move(words), std::move(options));
 }
 

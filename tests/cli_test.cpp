@@ -10,6 +10,7 @@
 
 #include "datasets/sqlite.h"
 #include "tests/cli_support.h"
+#include "test_paths.h"
 
 using gauntlet::sample::contains;
 using gauntlet::sample::gauntlet_run;
@@ -201,7 +202,7 @@ TEST_CASE("bench resumes what is missing and grows a run") {
 }
 
 TEST_CASE("chat encode and chat parse answer every published vector") {
-  std::ifstream file(std::string(GAUNTLET_TEST_DATA) + "/golden/encoding/public.jsonl");
+  std::ifstream file(std::string(kTestData) + "/golden/encoding/public.jsonl");
   std::map<std::string, std::string> lines;
   std::map<std::string, std::vector<Json>> vectors;
   for (std::string line; std::getline(file, line);) {

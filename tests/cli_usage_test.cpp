@@ -9,6 +9,7 @@
 #include "agent/scripted_endpoint.h"
 #include "datasets/sqlite.h"
 #include "tests/cli_support.h"
+#include "test_paths.h"
 
 using gauntlet::sample::contains;
 using gauntlet::sample::gauntlet_run;
@@ -39,7 +40,7 @@ void check_refusal(const Refusal& refusal, const std::string& folder) {
 }
 
 /// The library example with one thing changed.
-Json library() { return read_json_file(std::string(GAUNTLET_TEST_DATA) + "/../examples/library.json"); }
+Json library() { return read_json_file(std::string(kTestData) + "/../examples/library.json"); }
 
 }  // namespace
 
@@ -148,7 +149,7 @@ TEST_CASE("a store on a read-only file system can be read and exported, and writ
   const std::string task = sample::make_small_store(store).at(0);
   // Permissions do not bind root, so the folder is mounted again, read-only.
   const auto confined = [&](std::vector<std::string> words) {
-    const std::vector<std::string> bwrap = {"bwrap", "--dev-bind", "/", "/", "--ro-bind", folder.path(), folder.path(), GAUNTLET_PROGRAM};
+    const std::vector<std::string> bwrap = {"bwrap", "--dev-bind", "/", "/", "--ro-bind", folder.path(), folder.path(), kProgram};
     words.insert(words.begin(), bwrap.begin(), bwrap.end());
     return sample::run_process(words);
   };
@@ -182,8 +183,8 @@ TEST_CASE("what this user may not touch is told with its name") {
   const bool root = ::geteuid() == 0;  // whom permissions do not bind
   if (!root) std::filesystem::permissions(folder.path(), std::filesystem::perms::none);
   const auto barred = [&](std::vector<std::string> words) {
-    const std::vector<std::string> program = root ? std::vector<std::string>{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", GAUNTLET_PROGRAM}
-                                                  : std::vector<std::string>{GAUNTLET_PROGRAM};
+    const std::vector<std::string> program = root ? std::vector<std::string>{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", kProgram}
+                                                  : std::vector<std::string>{kProgram};
     words.insert(words.begin(), program.begin(), program.end());
     return sample::run_process(words);
   };
@@ -279,7 +280,7 @@ TEST_CASE("env check names the place of every fault in a spec") {
 
 TEST_CASE("the example environment is good, and tasks are made of it, played and certified again") {
   const TemporaryFolder folder;
-  const std::string spec = std::string(GAUNTLET_TEST_DATA) + "/../examples/library.json", store = folder.file("library.db");
+  const std::string spec = std::string(kTestData) + "/../examples/library.json", store = folder.file("library.db");
   CHECK(gauntlet_run({"env", "check", spec}).exit_code == 0);
   const ProcessResult made = gauntlet_run({"synth", spec, "--count", "3", "--difficulty", "1", "--random-tries", "200", "--db", store, "--json"});
   CAPTURE(made.err);
@@ -292,7 +293,7 @@ TEST_CASE("the example environment is good, and tasks are made of it, played and
 }
 
 TEST_CASE("output that nobody takes is not a success") {
-  const ProcessResult result = sample::run_process({"bash", "-c", "\"$0\" help --format markdown > /dev/full", GAUNTLET_PROGRAM});
+  const ProcessResult result = sample::run_process({"bash", "-c", "\"$0\" help --format markdown > /dev/full", kProgram});
   CHECK(result.exit_code == 3);
   CHECK(contains(result.err, "could not write to standard output"));
 }

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "test_paths.h"
+
 namespace {
 
 namespace fs = std::filesystem;
@@ -82,7 +84,7 @@ std::string fault(const std::string& folder, const std::string& header) {
 
 TEST_CASE("every include follows the arrows of the layout") {
   std::size_t seen = 0;
-  for (const auto& source : sources(GAUNTLET_SOURCE_DIR)) {
+  for (const auto& source : sources(gauntlet::kSourceFolder)) {
     for (const auto& line : source.lines) {
       const std::string header = included(line);
       if (header.empty()) continue;
@@ -107,7 +109,7 @@ TEST_CASE("the rules refuse what they should") {
 }
 
 TEST_CASE("no source file outgrows what one can hold in mind") {
-  for (const auto& source : sources(GAUNTLET_SOURCE_DIR)) {
+  for (const auto& source : sources(gauntlet::kSourceFolder)) {
     const bool kernel = source.name.ends_with(".cu") || source.name.ends_with(".cuh");
     const std::size_t most = kernel ? kHardKernelLines : kHardLines;
     CHECK_MESSAGE(source.lines.size() <= most, source.name << " has " << source.lines.size() << " lines; at most " << most);
@@ -115,7 +117,7 @@ TEST_CASE("no source file outgrows what one can hold in mind") {
 }
 
 TEST_CASE("headers are included once by pragma, and no namespace is opened for all") {
-  for (const auto& source : sources(GAUNTLET_SOURCE_DIR)) {
+  for (const auto& source : sources(gauntlet::kSourceFolder)) {
     const bool header = source.name.ends_with(".h") || source.name.ends_with(".cuh");
     bool once = false;
     for (const auto& line : source.lines) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "inference/cpu/cpu_weights.h"
+#include "inference/cpu/lazy_floats.h"
 #include "inference/rope.h"
 #include "inference/selections.h"
 
@@ -21,8 +22,8 @@ struct CpuToken {
 
 /// One layer's cache. Rows are physical: page × 64 + offset.
 struct CpuLayerCache {
-  std::vector<float> latents;                 ///< [rows, cache_dim]: latent, then rotated key
-  std::vector<float> index_keys;              ///< [rows, index_dim]
+  LazyFloats latents;                         ///< [rows, cache_dim]: latent, then rotated key
+  LazyFloats index_keys;                      ///< [rows, index_dim]
 };
 
 class CpuAttention {

@@ -36,8 +36,8 @@ struct CpuBackend::Impl {
     const auto rows = static_cast<std::size_t>(o.pages) * kPageTokens;
     cache.resize(weights.layers.size());
     for (auto& layer : cache) {
-      layer.latents.resize(rows * static_cast<std::size_t>(from.config.cache_dim()));
-      layer.index_keys.resize(rows * static_cast<std::size_t>(from.config.index_dim));
+      layer.latents = LazyFloats(rows * static_cast<std::size_t>(from.config.cache_dim()));
+      layer.index_keys = LazyFloats(rows * static_cast<std::size_t>(from.config.index_dim));
     }
   }
 
@@ -146,9 +146,9 @@ std::span<const float> CpuBackend::forward(std::span<const SequenceStep> steps) 
 }
 
 void CpuBackend::copy_page(std::int32_t from, std::int32_t to) {
-  const auto copy = [&](std::vector<float>& rows, std::size_t width) {
+  const auto copy = [&](LazyFloats& rows, std::size_t width) {
     const std::size_t size = width * kPageTokens;
-    std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(from) * size), size, rows.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(to) * size));
+    std::copy_n(rows.data() + static_cast<std::size_t>(from) * size, size, rows.data() + static_cast<std::size_t>(to) * size);
   };
   for (auto& layer : impl_->cache) {
     copy(layer.latents, static_cast<std::size_t>(impl_->source.config.cache_dim()));
@@ -162,7 +162,7 @@ std::string CpuBackend::describe() const {
   return fmt::format("CPU, {}, {} threads, {} weights, float32 cache", isa_name(impl_->kernels.isa), impl_->pool.threads(), impl_->options.format == WeightFormat::Int8 ? "8-bit" : "exact");
 }
 
-std::span<float> CpuBackend::latents(int layer) { return impl_->cache[static_cast<std::size_t>(layer)].latents; }
-std::span<float> CpuBackend::index_keys(int layer) { return impl_->cache[static_cast<std::size_t>(layer)].index_keys; }
+std::span<float> CpuBackend::latents(int layer) { return impl_->cache[static_cast<std::size_t>(layer)].latents.span(); }
+std::span<float> CpuBackend::index_keys(int layer) { return impl_->cache[static_cast<std::size_t>(layer)].index_keys.span(); }
 
 }  // namespace gauntlet

@@ -1,0 +1,53 @@
+#include "cli/local_engine.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "agent/deepseek_format.h"
+#include "core/error.h"
+#include "inference/cpu/cpu_backend.h"
+#include "inference/weights.h"
+
+namespace gauntlet {
+namespace {
+
+constexpr std::int64_t kMostDefaultTokens = 262'144;
+
+/// What the engine reads from; it must live as long as the engine does.
+struct Loaded {
+  Checkpoint checkpoint;
+  ModelWeights weights;
+  std::unique_ptr<Engine> engine;
+
+  explicit Loaded(const std::string& folder) : checkpoint(folder), weights(bind_weights(load_model_config(folder), checkpoint)) {}
+};
+
+std::int64_t default_cache_tokens(const ModelConfig& config) {
+  const std::int64_t token_bytes = std::int64_t{config.layers} * (config.cache_dim() + config.index_dim) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t memory = static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::int64_t>(::sysconf(_SC_PAGE_SIZE));
+  return std::clamp<std::int64_t>(memory / 4 / token_bytes, kPageTokens, kMostDefaultTokens);
+}
+
+}  // namespace
+
+bool is_model_folder(const std::string& path) { return std::filesystem::exists(std::filesystem::path(path) / "config.json"); }
+
+std::unique_ptr<LocalModel> load_local_model(const LocalEngineOptions& options) {
+  require(options.weights == "exact" || options.weights == "int8", ErrorKind::Usage, fmt::format("--weights: found \"{}\"; accepted: exact, int8", options.weights));
+  require(options.cache_tokens >= 0, ErrorKind::Usage, fmt::format("--cache-tokens: found {}; accepted: 0 (chosen by the memory) or more", options.cache_tokens));
+  const auto tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(options.folder));
+  auto loaded = std::make_shared<Loaded>(options.folder);
+  const std::int64_t tokens = options.cache_tokens > 0 ? options.cache_tokens : default_cache_tokens(loaded->weights.config);
+  const int pages = static_cast<int>(std::min<std::int64_t>((tokens + kPageTokens - 1) / kPageTokens, 1 << 24));
+  auto backend = std::make_unique<CpuBackend>(loaded->weights, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = pages});
+  loaded->engine = std::make_unique<Engine>(std::move(backend), EngineOptions{.max_running = options.max_running});
+  // One owner for both: the engine's pointer keeps the weights.
+  const std::shared_ptr<Engine> engine(loaded, loaded->engine.get());
+  const auto name = std::filesystem::weakly_canonical(options.folder).filename().string();
+  return std::make_unique<LocalModel>(name.empty() ? options.folder : name, engine, tokenizer, std::make_shared<const DeepseekFormat>());
+}
+
+}  // namespace gauntlet

@@ -1,0 +1,26 @@
+#pragma once
+
+// A checkpoint folder made ready to play: weights, engine, tokenizer, chat format.
+
+#include <memory>
+#include <string>
+
+#include "inference/local_model.h"
+
+namespace gauntlet {
+
+struct LocalEngineOptions {
+  std::string folder;              ///< config.json, safetensors, tokenizer.json
+  int threads = 0;                 ///< 0: one for each core
+  std::int64_t cache_tokens = 0;   ///< tokens that the cache holds, over all sequences; 0: what a quarter of the memory takes, at most 262,144
+  std::string weights = "exact";   ///< or int8
+  int max_running = 256;           ///< sequences in a batch
+};
+
+/// True for a folder that has a config.json.
+bool is_model_folder(const std::string& path);
+
+/// Throws Error(Usage) for options that make no sense, Error(Input) for files that are not what they should be.
+std::unique_ptr<LocalModel> load_local_model(const LocalEngineOptions& options);
+
+}  // namespace gauntlet
