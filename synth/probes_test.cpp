@@ -56,7 +56,7 @@ TEST_CASE("a write that succeeds does not spoil the tries of other tools") {
   cleaner["statements"] = {"DELETE FROM hotel", "SELECT count(*) AS left FROM hotel"};
   cleaner["result"] = {{"shape", "object"}, {"columns", {"left"}}};
   cleaner["reads"] = {{"hotel", {"name"}}};
-  cleaner["writes"] = {{"hotel", {"name"}}};
+  cleaner["writes"] = {{"hotel", {{"delete", true}}}};
   cleaner.erase("reveals");
   document["tools"].insert(document["tools"].begin(), cleaner);
   const auto spec = std::make_shared<const EnvSpec>(parse_env_spec(document, "test"));
