@@ -96,6 +96,8 @@ LocalModel::LocalModel(std::string name, std::shared_ptr<Engine> engine, std::sh
 }
 
 ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& cancel) {
+  if (cancel.load()) throw ModelFault(FaultClass::Cancelled, "cancelled");
+  if (std::chrono::steady_clock::now() >= request.deadline) throw ModelFault(FaultClass::Timeout, "the deadline passed before the model began");
   const auto pieces = format_->render(request);
   std::string text;
   std::vector<std::size_t> ends;  // places where a reply ends, by the template's own hand
