@@ -45,7 +45,7 @@ bool WorkBudget::charge(std::size_t units) {
 }
 
 bool WorkBudget::spend_thousand_steps() {
-  if (lifted_) return true;
+  if (lifted_ || paused_) return true;
   if (stopped_ != WorkStop::None) return false;
   if (--thousands_left_ < 0) {
     stopped_ = WorkStop::TooMuch;

@@ -40,6 +40,9 @@ class WorkBudget {
   void start(const WorkTier& tier);
   /// No bounds: for loading worlds and reading them whole.
   void lift();
+  /// Between these, statements run that are not the tool's and are not counted; what was spent stays spent.
+  void pause() { paused_ = true; }
+  void resume() { paused_ = false; }
   /// Every statement costs a thousand steps at least, which is as exactly as steps are counted.
   void start_statement(sqlite3_stmt* statement);
   /// Called by functions before they work; false: stop with an error.
@@ -61,6 +64,7 @@ class WorkBudget {
   std::chrono::steady_clock::time_point deadline_;  ///< set at the first count: most calls never look at the clock
   bool has_deadline_ = false;
   bool lifted_ = true;
+  bool paused_ = false;
   int thousands_left_ = 0;
   int value_bytes_ = kMaxValueBytes;
   std::int64_t work_left_ = 0;

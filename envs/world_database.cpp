@@ -36,8 +36,11 @@ SqliteStatement WorldDatabase::prepare(const std::string& sql) const {
   return SqliteStatement(raw);
 }
 
-void WorldDatabase::run(const SqliteStatement& statement, std::string_view attempted) const {
+void WorldDatabase::run(const SqliteStatement& statement, std::string_view attempted) {
+  // A spent budget must not keep the undoing of what spent it from running.
+  budget_.pause();
   const int code = sqlite3_step(statement.get());
+  budget_.resume();
   sqlite3_reset(statement.get());
   check_sqlite(code, db(), ErrorKind::Infrastructure, attempted);
 }

@@ -30,8 +30,8 @@ class WorldDatabase {
   void begin_again();
 
   SqliteStatement prepare(const std::string& sql) const;
-  /// Runs a statement without rows or variables.
-  void run(const SqliteStatement& statement, std::string_view attempted) const;
+  /// Runs a statement without rows or variables, outside the budget.
+  void run(const SqliteStatement& statement, std::string_view attempted);
 
  private:
   std::shared_ptr<const PageImage> make_image(const World& world);
