@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/rng.h"
 
 namespace gauntlet {
 namespace {
@@ -154,6 +155,8 @@ const ChatRequest* EpisodeDriver::next_request() {
   // So that the limit of the episode is met exactly, not overshot by one reply.
   const std::int64_t tokens_left = impl.setup.limits.max_completion_tokens - impl.episode.usage.completion_tokens;
   impl.request.sampling.max_tokens = static_cast<int>(std::min<std::int64_t>(impl.setup.sampling.max_tokens, tokens_left));
+  // Each reply draws anew: with one seed for all, a model that samples by (seed, position) would repeat its draws.
+  if (const auto seed = impl.setup.sampling.seed) impl.request.sampling.seed = Rng(*seed).split(static_cast<std::uint64_t>(impl.episode.steps)).next() & 0x7fffffff;
   impl.asked = Clock::now();
   return &impl.request;
 }
