@@ -8,6 +8,8 @@
 
 #include "agent/deepseek_format.h"
 #include "core/error.h"
+#include "core/json.h"
+#include "core/sha256.h"
 #include "inference/cpu/cpu_backend.h"
 #include "inference/weights.h"
 
@@ -24,6 +26,27 @@ struct Loaded {
 
   explicit Loaded(const std::string& folder) : checkpoint(folder), weights(bind_weights(load_model_config(folder), checkpoint)) {}
 };
+
+constexpr std::size_t kHashedWhole = std::size_t{256} << 20;  ///< bytes of weights; of larger ones samples are hashed
+constexpr std::size_t kSampleBytes = 4096;
+constexpr std::size_t kSamples = 16;
+
+/// Tells one checkpoint from another: everything of small ones; of large ones names, shapes and samples of every tensor.
+std::string checkpoint_hash(const std::string& folder, const Checkpoint& checkpoint) {
+  std::string parts;
+  for (const char* file : {"config.json", "tokenizer.json"}) parts += sha256_hex(read_text_file((std::filesystem::path(folder) / file).string()));
+  const bool whole = checkpoint.bytes() <= kHashedWhole;
+  for (const auto& [name, tensor] : checkpoint.tensors()) {
+    const std::string_view bytes(reinterpret_cast<const char*>(tensor.data.data()), tensor.data.size());
+    parts += name + describe(tensor);
+    if (whole || bytes.size() <= kSamples * kSampleBytes) {
+      parts += sha256_hex(bytes);
+      continue;
+    }
+    for (std::size_t i = 0; i < kSamples; ++i) parts += sha256_hex(bytes.substr((bytes.size() - kSampleBytes) / (kSamples - 1) * i, kSampleBytes));
+  }
+  return sha256_hex(parts);
+}
 
 std::int64_t default_cache_tokens(const ModelConfig& config) {
   const std::int64_t token_bytes = std::int64_t{config.layers} * (config.cache_dim() + config.index_dim) * static_cast<std::int64_t>(sizeof(float));
@@ -47,7 +70,7 @@ std::unique_ptr<LocalModel> load_local_model(const LocalEngineOptions& options) 
   // One owner for both: the engine's pointer keeps the weights.
   const std::shared_ptr<Engine> engine(loaded, loaded->engine.get());
   const auto name = std::filesystem::weakly_canonical(options.folder).filename().string();
-  return std::make_unique<LocalModel>(name.empty() ? options.folder : name, engine, tokenizer, std::make_shared<const DeepseekFormat>());
+  return std::make_unique<LocalModel>(name.empty() ? options.folder : name, checkpoint_hash(options.folder, loaded->checkpoint), engine, tokenizer, std::make_shared<const DeepseekFormat>());
 }
 
 }  // namespace gauntlet

@@ -52,7 +52,7 @@ class Backend {
   /// From the next forward() on, appends the chosen positions of every new token to `into` (not owned); null: keeps none.
   virtual void record_selections(Selections* into) = 0;
 
-  /// For people and run records: device, threads, number formats.
+  /// For run records: what results depend on (device, instruction set, number formats), and nothing else.
   virtual std::string describe() const = 0;
 };
 

@@ -89,8 +89,8 @@ std::pair<std::size_t, std::vector<std::int32_t>> ReplyMemory::recall(const std:
   return {0, {}};
 }
 
-LocalModel::LocalModel(std::string name, std::shared_ptr<Engine> engine, std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const PromptFormat> format)
-    : name_(std::move(name)), engine_(std::move(engine)), tokenizer_(std::move(tokenizer)), format_(std::move(format)), end_id_(tokenizer_->find_id(format_->end_of_reply())) {
+LocalModel::LocalModel(std::string name, std::string checkpoint_sha256, std::shared_ptr<Engine> engine, std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const PromptFormat> format)
+    : name_(std::move(name)), checkpoint_sha256_(std::move(checkpoint_sha256)), engine_(std::move(engine)), tokenizer_(std::move(tokenizer)), format_(std::move(format)), end_id_(tokenizer_->find_id(format_->end_of_reply())) {
   require(end_id_ >= 0, ErrorKind::Input, fmt::format("{}: the tokenizer lacks {}, which ends a reply in the {} format", name_, format_->end_of_reply(), format_->name()));
   require(static_cast<int>(tokenizer_->vocab_size()) <= engine_->config().vocab, ErrorKind::Input, fmt::format("{}: the tokenizer has {} ids, the model {}", name_, tokenizer_->vocab_size(), engine_->config().vocab));
 }
@@ -152,7 +152,7 @@ ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& can
 }
 
 Json LocalModel::describe() const {
-  return {{"kind", "local"}, {"name", name_}, {"architecture", architecture_name(engine_->config().architecture)}, {"backend", engine_->describe()}, {"format", format_->name()}};
+  return {{"kind", "local"}, {"name", name_}, {"checkpoint_sha256", checkpoint_sha256_}, {"architecture", architecture_name(engine_->config().architecture)}, {"backend", engine_->describe()}, {"format", format_->name()}};
 }
 
 }  // namespace gauntlet

@@ -43,16 +43,16 @@ class ReplyMemory {
 
 class LocalModel : public ChatModel {
  public:
-  /// `name` is recorded with runs. Throws Error(Input) if the tokenizer lacks the format's end token or has more ids than the model.
-  LocalModel(std::string name, std::shared_ptr<Engine> engine, std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const PromptFormat> format);
+  /// `name` and `checkpoint_sha256` are recorded with runs; the hash tells a checkpoint from another in a folder of the same name. Throws Error(Input) if the tokenizer lacks the format's end token or has more ids than the model.
+  LocalModel(std::string name, std::string checkpoint_sha256, std::shared_ptr<Engine> engine, std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const PromptFormat> format);
 
   /// A prompt that leaves no room is ModelFault(ContextLength), as from an endpoint.
   ChatReply complete(const ChatRequest& request, const CancelFlag& cancel) override;
   Json describe() const override;
 
  private:
-  std::string name_;
-  std::shared_ptr<Engine> engine_;                  ///< shared with the server
+  std::string name_, checkpoint_sha256_;
+  std::shared_ptr<Engine> engine_;                  ///< shared with whoever else asks it
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const PromptFormat> format_;
   std::int32_t end_id_ = -1;

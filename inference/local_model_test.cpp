@@ -57,7 +57,7 @@ struct Stage {
   std::shared_ptr<const Tokenizer> tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(std::string(kTestData) + "/golden/tokenizer/deepseek.tokenizer.json"));
   std::shared_ptr<Engine> engine = std::make_shared<Engine>(std::make_unique<CpuBackend>(golden.weights, CpuBackendOptions{.threads = 2, .pages = 64}), EngineOptions{});
 
-  LocalModel model() { return {"tiny", engine, tokenizer, std::make_shared<const PlainFormat>()}; }
+  LocalModel model() { return {"tiny", "hash", engine, tokenizer, std::make_shared<const PlainFormat>()}; }
 };
 
 ChatRequest request(std::string text, std::uint64_t seed, int max_tokens = 40) {
@@ -152,7 +152,7 @@ TEST_CASE("a conversation that leaves no room, a deadline and a cancelled call a
 TEST_CASE("a tokenizer without the format's end token is refused") {
   Stage stage;
   const auto other = std::make_shared<const Tokenizer>(Tokenizer::load(std::string(kTestData) + "/golden/tokenizer/gpt2.tokenizer.json"));
-  CHECK_THROWS_WITH_AS(LocalModel("tiny", stage.engine, other, std::make_shared<const PlainFormat>()), "tiny: the tokenizer lacks <｜end▁of▁sentence｜>, which ends a reply in the plain format", Error);
+  CHECK_THROWS_WITH_AS(LocalModel("tiny", "hash", stage.engine, other, std::make_shared<const PlainFormat>()), "tiny: the tokenizer lacks <｜end▁of▁sentence｜>, which ends a reply in the plain format", Error);
 }
 
 }  // namespace

@@ -129,7 +129,8 @@ void Scheduler::admit() {
 }
 
 void Scheduler::drop_pages(Sequence& sequence) {
-  for (const auto page : sequence.pages) pool_.release(page);
+  // The last first: the pool gives up the longest unused, and a prefix is of no use without its beginning.
+  for (auto page = sequence.pages.rbegin(); page != sequence.pages.rend(); ++page) pool_.release(*page);
   sequence.pages.clear();
   sequence.computed = sequence.published = 0;
 }

@@ -66,7 +66,7 @@ struct EngineOptions {
   int max_waiting = 100'000;
 };
 
-/// Since the start; for /metrics and tests.
+/// Since the start.
 struct EngineStats {
   std::int64_t requests = 0, finished = 0, preemptions = 0;
   std::int64_t prompt_tokens = 0, cached_tokens = 0, sampled_tokens = 0, passes = 0;

@@ -159,7 +159,7 @@ void CpuBackend::copy_page(std::int32_t from, std::int32_t to) {
 void CpuBackend::record_selections(Selections* into) { impl_->selections = into; }
 
 std::string CpuBackend::describe() const {
-  return fmt::format("CPU, {}, {} threads, {} weights, float32 cache", isa_name(impl_->kernels.isa), impl_->pool.threads(), impl_->options.format == WeightFormat::Int8 ? "8-bit" : "exact");
+  return fmt::format("CPU, {}, {} weights, float32 cache", isa_name(impl_->kernels.isa), impl_->options.format == WeightFormat::Int8 ? "8-bit" : "exact");
 }
 
 std::span<float> CpuBackend::latents(int layer) { return impl_->cache[static_cast<std::size_t>(layer)].latents.span(); }
