@@ -41,7 +41,7 @@ void check(const BenchOptions& options) {
   at_least("--max-steps", options.limits.max_steps, 1);
   at_least("--max-tool-calls", options.limits.max_tool_calls, 1);
   at_least("--max-completion-tokens", options.limits.max_completion_tokens, 1);
-  at_least("--timeout-seconds", options.limits.max_wall_ms, 1);
+  if (options.limit != BenchOptions{}.limit) at_least("--limit", options.limit, 1);
   at_least("--max-attempts", options.model.max_attempts, 1);
   at_least("--silence-seconds", options.model.silence_seconds, 1);
   at_least("--max-tokens", options.sampling.max_tokens, 1);
@@ -170,6 +170,8 @@ std::string run_bench(const BenchOptions& options, Context& context) {
   plan.prepare = [&](const Store::Slot& slot, int attempt) {
     const auto ready = shelf.task(slot.task_id);
     const std::uint64_t seed = Rng(options.seed).split(slot.task_id).split(static_cast<std::uint64_t>(slot.sample)).split(static_cast<std::uint64_t>(attempt)).next();
+    // Made before the aggregate: code by g++ 12 destroys a member twice when the initialiser of a later one throws.
+    std::unique_ptr<ChatModel> own_model = model.make ? model.make(*ready, slot, seed) : nullptr;
     PreparedEpisode prepared{.setup = {.session = Session(ready->environment->runtime, ready->world),
                                        .system_prompt = system_prompt ? *system_prompt : default_system_prompt(*ready->environment->spec),
                                        .user_prompt = ready->task.prompt,
@@ -181,7 +183,7 @@ std::string run_bench(const BenchOptions& options, Context& context) {
                                        .prices = {.prompt = options.prompt_price, .completion = options.completion_price},
                                        .judge = [ready](const std::optional<std::string>& answer) { return ready->judge(answer); },
                                        .seed = seed},
-                             .own_model = model.make ? model.make(*ready, slot, seed) : nullptr,
+                             .own_model = std::move(own_model),
                              .shared_model = model.shared.get()};
     prepared.setup.sampling.seed = seed & 0x7fffffff;  // Several servers refuse seeds of more than 31 bits.
     return prepared;
@@ -239,7 +241,10 @@ void add_bench_command(CLI::App& app, Context& context) {
   command->add_option("--max-steps", o.limits.max_steps, "Replies of one episode")->type_name("N")->capture_default_str();
   command->add_option("--max-tool-calls", o.limits.max_tool_calls, "Tool calls of one episode")->type_name("N")->capture_default_str();
   command->add_option("--max-completion-tokens", o.limits.max_completion_tokens, "Tokens of all replies of one episode")->type_name("N")->capture_default_str();
-  command->add_option_function<double>("--timeout-seconds", [options](double seconds) { options->limits.max_wall_ms = static_cast<std::int64_t>(seconds * 1000); }, "Seconds that one episode may take")
+  command->add_option_function<double>("--timeout-seconds", [options](double seconds) {
+        require(seconds >= 0.001 && seconds <= 1e8, ErrorKind::Usage, fmt::format("--timeout-seconds: found {}; accepted: 0.001 to 100000000", seconds));
+        options->limits.max_wall_ms = static_cast<std::int64_t>(seconds * 1000);
+      }, "Seconds that one episode may take")
       ->type_name("SECONDS")
       ->default_str(fmt::format("{}", o.limits.max_wall_ms / 1000));
   command->add_option("--max-cost", o.limits.max_cost, "Cost of one episode by the prices given; 0: no limit")->type_name("X")->capture_default_str();

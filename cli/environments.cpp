@@ -72,6 +72,11 @@ EnvironmentInfos TaskShelf::infos() {
   return infos;
 }
 
+void TaskShelf::require_run(const std::string& run_id) {
+  const std::lock_guard lock(mutex_);
+  get_run(store_, run_id);
+}
+
 std::vector<Message> TaskShelf::assistant_messages(const std::string& run_id, const Store::Slot& slot) {
   const std::lock_guard lock(mutex_);
   std::vector<Message> messages;

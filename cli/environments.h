@@ -48,6 +48,8 @@ class TaskShelf {
   std::shared_ptr<const ReadyTask> task(const std::string& task_id);
   /// What exports need to know of every environment in the store.
   EnvironmentInfos infos();
+  /// Throws as get_run() if the store lacks the run.
+  void require_run(const std::string& run_id);
   /// Assistant messages of the latest attempt of that slot; empty if there is none.
   std::vector<Message> assistant_messages(const std::string& run_id, const Store::Slot& slot);
 

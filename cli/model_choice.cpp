@@ -62,6 +62,7 @@ ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const Ca
   }
   if (options.model.starts_with(kReplay)) {
     const std::string run = options.model.substr(kReplay.size());
+    shelf.require_run(run);
     choice.description = {{"kind", "replay"}, {"run", run}};
     choice.make = [&shelf, run](const ReadyTask&, const Store::Slot& slot, std::uint64_t) {
       auto messages = shelf.assistant_messages(run, slot);

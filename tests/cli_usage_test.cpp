@@ -241,6 +241,22 @@ TEST_CASE("an endpoint that refuses or answers HTML is told at once, and nothing
   CHECK(report.at("pass_at") == Json::object());
 }
 
+TEST_CASE("a replay of a run that is not there is a usage error; one that lacks some tasks leaves them unscored") {
+  const TemporaryFolder folder;
+  const std::string store = folder.file("s.db");
+  const auto ids = sample::make_small_store(store);
+  const ProcessResult unknown = gauntlet_run({"bench", "--db", store, "--model", "replay:nope"});
+  CHECK(unknown.exit_code == 2);
+  CHECK(contains(unknown.err, "looked for the run \"nope\""));
+  REQUIRE(gauntlet_run({"bench", "--db", store, "--model", "oracle", "--task", ids[0], "--run", "one"}).exit_code == 0);
+  const ProcessResult partly = gauntlet_run({"bench", "--db", store, "--model", "replay:one", "--retries-on-fault", "0", "--json"});
+  CHECK(partly.exit_code == 3);
+  const Json accounts = parse_json(partly.out, "bench");
+  CHECK(accounts.at("completed") == 1);
+  CHECK(accounts.at("passed") == 1);
+  CHECK(accounts.at("infrastructure_faults") == 1);
+}
+
 TEST_CASE("env check names the place of every fault in a spec") {
   const TemporaryFolder folder;
   const auto check = [&](const Json& spec) {
