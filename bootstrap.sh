@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 build_packages=(g++ cmake ninja-build ccache libfmt-dev nlohmann-json3-dev libsqlite3-dev libcli11-dev libsimdjson-dev libcpp-httplib-dev
-  libboost-dev libboost-filesystem-dev libssl-dev libpcre2-dev zlib1g-dev libbrotli-dev doctest-dev)
+  libboost-dev libboost-filesystem-dev libssl-dev libpcre2-dev libgoogle-perftools-dev zlib1g-dev libbrotli-dev doctest-dev)
 test_packages=(libz3-dev python3 python3-venv sqlite3)
 
 usage() {

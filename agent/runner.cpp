@@ -20,6 +20,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxQueued = 2048;      ///< finished episodes that wait for the writer; workers wait beyond
 constexpr std::size_t kMaxTransaction = 256;  ///< episodes in one transaction
+constexpr auto kGather = std::chrono::milliseconds(20);  ///< how long the writer lets finished episodes gather
 constexpr std::chrono::milliseconds kCancelInterval{20};
 constexpr std::chrono::milliseconds kFirstStoreWait{100};
 constexpr std::chrono::milliseconds kLongestStoreWait{2000};
@@ -206,6 +207,8 @@ void Run::write() {
   while (true) {
     to_writer_.wait(lock, [&] { return !finished_.empty() || closing_; });
     if (finished_.empty()) return;
+    // A transaction waits for the disk and keeps readers out; one for many costs no more than one for each.
+    to_writer_.wait_for(lock, kGather, [&] { return closing_ || finished_.size() >= kMaxTransaction; });
     std::vector<Episode> batch;
     while (!finished_.empty() && batch.size() < kMaxTransaction) {
       batch.push_back(std::move(finished_.front()));

@@ -11,6 +11,13 @@ find_library(HTTPLIB_LIBRARY cpp-httplib REQUIRED)
 # Debian ships no CMake package of PCRE2 either.
 find_library(PCRE2_LIBRARY pcre2-8 REQUIRED)
 find_package(simdjson REQUIRED)
+# A faster allocator for the programs, where it is installed (libgoogle-perftools-dev); docs/performance.md has the figures.
+# Sanitizers bring their own.
+add_library(gauntlet_allocator INTERFACE)
+find_library(TCMALLOC_LIBRARY tcmalloc_minimal)
+if(TCMALLOC_LIBRARY AND NOT GAUNTLET_SANITIZE)
+  target_link_libraries(gauntlet_allocator INTERFACE -Wl,--no-as-needed ${TCMALLOC_LIBRARY} -Wl,--as-needed)
+endif()
 find_package(Boost 1.74 REQUIRED COMPONENTS filesystem)
 if(GAUNTLET_TESTS)
   find_package(doctest REQUIRED)
