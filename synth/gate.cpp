@@ -37,7 +37,7 @@ struct Workbench {
   Workbench(const Candidate& given, std::uint64_t seed, const CancelFlag& stop) : candidate(given), problem(given.problem, *given.world), rng(seed), cancel(stop) {}
 };
 
-Gate::Outcome drop(std::string reason, std::string detail) { return {.task = std::nullopt, .dropped = std::move(reason), .detail = std::move(detail)}; }
+Gate::Outcome drop(std::string reason, std::string detail) { return {.task = std::nullopt, .world = nullptr, .dropped = std::move(reason), .detail = std::move(detail)}; }
 
 std::string content_hash(const EnvSpec& spec, const Candidate& candidate) {
   return sha256_hex(fmt::format("{}\n{}\n{}\n{}", spec.sha256, canonical_json(to_json(candidate.key)), canonical_json(candidate.problem_json), candidate.prompt));
@@ -132,7 +132,9 @@ Gate::Outcome Gate::certify(const Candidate& candidate) {
 Gate::Outcome Gate::certify(const Candidate& candidate, const CancelFlag& cancel) {
   Outcome outcome = run_stages(candidate, cancel);
   // A search that was cut short looks like one at its limit, so what a cancelled stage found means nothing.
-  return cancel.load() ? drop("cancelled", "") : std::move(outcome);
+  if (cancel.load()) return drop("cancelled", "");
+  if (outcome.task) outcome.world = candidate.world;
+  return outcome;
 }
 
 Gate::Outcome Gate::run_stages(const Candidate& candidate, const CancelFlag& cancel) {

@@ -28,6 +28,7 @@ class Gate {
 
   struct Outcome {
     std::optional<Task> task;  ///< with its certificate
+    std::shared_ptr<const World> world;  ///< the task's, for further checks
     std::string dropped;       ///< else why: a short fixed word for counting
     std::string detail;        ///< and what was found
   };

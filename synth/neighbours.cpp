@@ -76,16 +76,16 @@ void Neighbours::know(const Task& task) {
   if (answers.size() > kOtherAnswers + 1) answers.pop_front();
 }
 
-bool Neighbours::other_answer_passes(const Task& task) const {
+bool Neighbours::other_answer_passes(const Task& task, std::shared_ptr<const World> world) const {
   const auto earlier = answers_.find(form_of(task.problem));
   if (earlier == answers_.end()) return false;
-  const auto world = build_world(spec_, task.world);
+  if (world == nullptr) world = build_world(spec_, task.world);
   const CompiledProblem problem(parse_problem(task.problem, ""), *world);
   Verifier verifier(problem, spec_, certified_optimum(task.certificate));
   return std::any_of(earlier->second.begin(), earlier->second.end(), [&](const Answer& answer) { return answer.task_id != task.task_id && verifier.passes(answer.text); });
 }
 
-std::string Neighbours::refuse(const Task& task) {
+std::string Neighbours::refuse(const Task& task, std::shared_ptr<const World> world) {
   const std::string signature = solution_signature(task.problem, task.certificate.at("oracle_answer"));
   const std::string prompt = sha256_hex(task.prompt);
   if (excluded_.contains(task.task_id) || excluded_.contains(signature) || excluded_.contains(prompt)) return "excluded";
@@ -94,7 +94,7 @@ std::string Neighbours::refuse(const Task& task) {
     return it != by.end() && it->second != task.task_id;
   };
   if (made_.contains(task.task_id) || taken(signatures_, signature) || taken(prompts_, prompt)) return "duplicate";
-  if (other_answer_passes(task)) return "adversary_other_answer";
+  if (other_answer_passes(task, std::move(world))) return "adversary_other_answer";
   made_.insert(task.task_id);
   know(task);
   return "";

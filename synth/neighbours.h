@@ -5,11 +5,13 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 
 #include "core/task.h"
 #include "envs/env_spec.h"
+#include "envs/world.h"
 
 namespace gauntlet {
 
@@ -28,11 +30,11 @@ class Neighbours {
 
   /// A task that exists already. It stands in the way of others, not of itself.
   void know(const Task& task);
-  /// Empty if the task may stay (it is known from then on), else why not: "duplicate", "excluded" or "adversary_other_answer".
-  std::string refuse(const Task& task);
+  /// `world` is the task's if it is at hand. Empty if the task may stay (it is known from then on), else why not: "duplicate", "excluded" or "adversary_other_answer".
+  std::string refuse(const Task& task, std::shared_ptr<const World> world = nullptr);
 
  private:
-  bool other_answer_passes(const Task& task) const;
+  bool other_answer_passes(const Task& task, std::shared_ptr<const World> world) const;
 
   struct Answer {
     std::string task_id;

@@ -134,7 +134,7 @@ SynthReport synthesize(const SynthRequest& request, const std::function<void(con
       auto outcome = results.take(kPatience);
       if (outcome) {
         ++report.drawn;
-        const std::string refusal = outcome->task ? neighbours.refuse(*outcome->task) : outcome->dropped;
+        const std::string refusal = outcome->task ? neighbours.refuse(*outcome->task, outcome->world) : outcome->dropped;
         if (!refusal.empty()) {
           count_drop(refusal, outcome->task ? outcome->task->task_id : outcome->detail);
         } else {
