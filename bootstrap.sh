@@ -47,7 +47,7 @@ install_packages() {
 
 build() {
   if ! command -v apt-get >/dev/null; then
-    echo "bootstrap.sh: found no apt-get; install by hand what CMake asks for (README names the packages of Debian 12)" >&2
+    echo "bootstrap.sh: found no apt-get; install by hand what CMake asks for (the Debian packages are listed at the head of this script)" >&2
   else
     install_packages "$@"
   fi
