@@ -146,8 +146,10 @@ void parse_by(const Json& value, const Place& place, Generator& out, const std::
   require(is_symbolic(place.entity.columns[static_cast<std::size_t>(out.column)].type), ErrorKind::Input,
           fmt::format("{}/column: found {}; accepted: a text column", path, dump_json(value["column"])));
   const Json& cases = get_object(value, "cases", path);
-  for (const auto& item : cases.items())
-    out.cases.emplace_back(item.key(), parse_generator(item.value(), place, path + "/cases/" + item.key()));
+  for (const auto& item : cases.items()) {
+    out.case_values.push_back(item.key());
+    out.cases.push_back(parse_generator(item.value(), place, path + "/cases/" + item.key()));
+  }
   for (const auto& text : known_texts(place.entity, out.column)) {
     require(cases.contains(text), ErrorKind::Input,
             fmt::format("{}/cases: found none for \"{}\"; accepted: one for each value of {}", path, text,

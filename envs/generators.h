@@ -23,7 +23,8 @@ struct Generator {
   bool deal = false;    ///< Choice: dealt like cards to the rows of one parent, so that each has all values
   int column = -1;      ///< By, Correlated, Offset: an earlier column of the row
   int correlation = 0;  ///< Correlated: thousandths, -1000 to 1000
-  std::vector<std::pair<std::string, Generator>> cases;  ///< By: value of `column` to generator
+  std::vector<std::string> case_values;  ///< By: values of `column`
+  std::vector<Generator> cases;          ///< By: the generator for each of them
   std::string include;                                   ///< Name: world parameter that names a row that must exist
   int parent = 0;                                        ///< Parent: which of the row's parents
   std::uint32_t per_million = 0;                         ///< Boolean

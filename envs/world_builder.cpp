@@ -269,8 +269,8 @@ Cell Builder::draw(const Generator& generator, const ColumnSpec& column, const W
     case GeneratorKind::By: {
       const std::string& value =
           world_->symbols.text(static_cast<std::int32_t>(table.columns[static_cast<std::size_t>(generator.column)].cells[row]));
-      for (const auto& [name, inner] : generator.cases) {
-        if (name == value) return draw(inner, column, table, row, plan, rng);
+      for (std::size_t i = 0; i < generator.cases.size(); ++i) {
+        if (generator.case_values[i] == value) return draw(generator.cases[i], column, table, row, plan, rng);
       }
       fail(ErrorKind::Input, fmt::format("{}.{}: no case for \"{}\"", table.name, column.name, value));
     }
