@@ -35,7 +35,7 @@ int read_file(sqlite3_file* file, void* out, int count, sqlite3_int64 offset) {
   const auto wanted = static_cast<std::size_t>(count);
   const std::size_t at = std::min(static_cast<std::size_t>(offset), bytes.size());
   const std::size_t there = std::min(wanted, bytes.size() - at);
-  std::memcpy(out, bytes.data() + at, there);
+  if (there > 0) std::memcpy(out, bytes.data() + at, there);
   if (there == wanted) return SQLITE_OK;
   std::memset(static_cast<char*>(out) + there, 0, wanted - there);
   return SQLITE_IOERR_SHORT_READ;

@@ -12,10 +12,15 @@ namespace gauntlet {
 namespace {
 
 /// The answer's form, from the slots' JSON pointers: members of objects and elements of arrays down to slots.
+struct Member;
 struct Shape {
   bool is_array = false;
-  int slot = -1;                                     ///< a leaf
-  std::vector<std::pair<std::string, Shape>> children;
+  int slot = -1;  ///< a leaf
+  std::vector<Member> children;
+};
+struct Member {
+  std::string first;  ///< the name, or the number of an element
+  Shape second;
 };
 
 bool is_index(std::string_view token) { return !token.empty() && token.find_first_not_of("0123456789") == std::string_view::npos; }
@@ -33,7 +38,7 @@ void add_path(Shape& root, std::string_view pointer, int slot) {
       if (name == token) next = &child;
     }
     if (next == nullptr) {
-      at->children.emplace_back(token, Shape{});
+      at->children.push_back({.first = token, .second = {}});
       next = &at->children.back().second;
     }
     at = next;
