@@ -196,7 +196,8 @@ bool AnswerReader::read(std::string_view text, std::vector<SlotValue>& values, s
   impl_->complete = true;
   simdjson::dom::element root;
   const std::string_view inside = without_fence(text);
-  const auto error = impl_->parser.parse(inside.data(), inside.size()).get(root);
+  // No text has no address, and the parser copies from the one it is given.
+  const auto error = impl_->parser.parse(inside.empty() ? "" : inside.data(), inside.size()).get(root);
   if (error != simdjson::SUCCESS) {
     impl_->wrong("", fmt::format("the answer is not JSON: {}", simdjson::error_message(error)));
     return false;
