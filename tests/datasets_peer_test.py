@@ -18,34 +18,14 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True  # the source folder stays as it is
+from peer_environment import make_venv  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 SAMPLE_CASE = "the four exports are written for other readers when a folder is named"
 FORMATS = ["rl_superset", "rl_nemo_gym", "sft_messages", "sft_sharegpt"]
 SKIPPED = 77
-
-
-def make_venv(venv):
-    """The interpreter of the environment, or None with the reason printed."""
-    python = venv / "bin" / "python"
-    complete = venv / "complete"  # written last, so that a cut installation is done again
-    wanted = REQUIREMENTS.read_text()
-    if complete.exists() and complete.read_text() == wanted:
-        return python
-    steps = [[sys.executable, "-m", "venv", "--clear", str(venv)],
-             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--timeout", "15", "--retries", "1", "-r", str(REQUIREMENTS)]]
-    for step in steps:
-        try:
-            done = subprocess.run(step, capture_output=True, text=True)
-        except OSError as error:
-            print(f"skipped: could not run {step[0]}: {error}")
-            return None
-        if done.returncode != 0:
-            last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-            print(f"skipped: could not make {venv}: {last}")
-            return None
-    complete.write_text(wanted)
-    return python
 
 
 def read_rows(path):
@@ -222,7 +202,7 @@ def main():
         parser.error("give --program, --tests or --exports")
 
     if not arguments.inside:
-        python = make_venv(arguments.venv)
+        python = make_venv(arguments.venv, ["-r", str(REQUIREMENTS)], REQUIREMENTS.read_text())
         if python is None:
             return SKIPPED
         offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}

