@@ -1,0 +1,54 @@
+#pragma once
+
+// From the first projections of a layer to what attention reads: the query's latent, normed; and the cache entries of the new tokens:
+// latent normed, rotary key rotated in neighbouring pairs, indexer key layer-normed and rotated in halves.
+// With an FP8 cache the latent goes to e4m3 in blocks of 128 with power-of-two scales, and the indexer key likewise after a Hadamard
+// rotation, as DeepSeek's published inference code does (December 2025).
+
+#include "inference/cuda/types.h"
+
+namespace gauntlet::kernels {
+
+struct LatentsArgs {
+  TokenBatch batch;
+  CacheLayout layout;
+  int q_rank = 0;                         ///< 0: the whole query is there in place of its latent, and is left alone
+  int input_stride = 0;                   ///< of `input`
+  int kv_offset = 0;                      ///< columns of `input` before the kv part: latent, then rotary key, then indexer key
+  const float* input = nullptr;           ///< [tokens, input_stride]
+  const float* q_norm = nullptr;          ///< [q_rank]
+  const float* kv_norm = nullptr;         ///< [latent]
+  const float* index_norm = nullptr;      ///< [index], with index_norm_bias [index]; null without an indexer
+  const float* index_norm_bias = nullptr;
+  const float* cosines = nullptr;         ///< [positions, rope / 2]
+  const float* sines = nullptr;
+  Bf16* q_latent = nullptr;               ///< [tokens, q_rank]
+  std::byte* latent_rows = nullptr;       ///< [pages × 64, layout.row_bytes()]
+  std::byte* index_pages = nullptr;       ///< [pages, layout.index_page_bytes()]
+};
+
+void write_latents(const LatentsArgs& args, CudaStream stream);
+void write_latents_ref(const LatentsArgs& args);
+
+/// From the query projection to attention's operands: content part to bf16 (for the product with W_UK), rotary part rotated in neighbouring
+/// pairs straight into the query's place, indexer queries rotated in halves (and, with an FP8 cache, Hadamard-rotated and rounded through
+/// e4m3, which bf16 holds exactly).
+struct QueriesArgs {
+  TokenBatch batch;
+  CacheLayout layout;
+  int heads = 0;
+  int nope = 0;
+  int index_heads = 0;                    ///< 0: none
+  int query_stride = 0;                   ///< of `query`
+  const float* query = nullptr;           ///< [tokens, query_stride]: heads × (nope | rope), then index_heads × index
+  const float* cosines = nullptr;
+  const float* sines = nullptr;
+  Bf16* content = nullptr;                ///< [tokens, heads, nope]
+  Bf16* absorbed = nullptr;               ///< [tokens, heads, layout.width()]: only the rotary part is written, with its padding
+  Bf16* index_queries = nullptr;          ///< [tokens, index_heads, layout.index_padded()]
+};
+
+void split_queries(const QueriesArgs& args, CudaStream stream);
+void split_queries_ref(const QueriesArgs& args);
+
+}  // namespace gauntlet::kernels
