@@ -9,6 +9,7 @@
 #include <string>
 
 #include "inference/model_config.h"
+#include "inference/sampling.h"
 #include "inference/selections.h"
 
 namespace gauntlet {
@@ -31,6 +32,18 @@ struct CacheSize {
   std::size_t page_bytes = 0;           ///< all layers together
 };
 
+/// What becomes of one row of logits: a token is drawn where they are, or they are handed out.
+struct RowWish {
+  const SamplingParameters* draw = nullptr;  ///< temperature, top_k, top_p, min_p and seed count; penalties must be off. Null: the logits are wanted
+  std::uint64_t step = 0;                    ///< how many tokens the request has sampled before
+};
+
+/// Valid until the backend's next call.
+struct DrawnRows {
+  std::span<const SampledToken> tokens;      ///< [rows]; id -1 where no logit is finite, and where logits were wanted
+  std::span<const float> logits;             ///< [rows with wanted logits, vocab]
+};
+
 /// Called from one thread at a time.
 class Backend {
  public:
@@ -45,6 +58,11 @@ class Backend {
   /// tokens; valid until the next call. A row depends on its sequence alone: it is the same to the bit whatever else is in the batch and
   /// however its prompt was cut into chunks. Ids must lie in the vocabulary (Error(Internal) otherwise: callers check at their edge).
   virtual std::span<const float> forward(std::span<const SequenceStep> steps) = 0;
+
+  /// True where forward_and_draw works: drawing beside the logits saves bringing them to the host.
+  virtual bool can_draw() const { return false; }
+  /// As forward(), then what each row's wish says; draws as Sampler::sample does without penalties and mask.
+  virtual DrawnRows forward_and_draw(std::span<const SequenceStep> steps, std::span<const RowWish> wishes);
 
   /// Copies a page's contents, for a fork that goes on writing in a page that two sequences share.
   virtual void copy_page(std::int32_t from, std::int32_t to) = 0;

@@ -32,6 +32,9 @@ struct Scheduler::Sequence {
   bool done = false;
   TokenHistory history;
   std::vector<float> prompt_logprobs;
+
+  /// Its next token depends on the logits and the plain parameters alone, so the backend may draw it.
+  bool plain() const { return !forks && !request.constraint && request.top_logprobs == 0 && !penalised(request.sampling); }
 };
 
 struct Scheduler::Planned {
@@ -197,20 +200,37 @@ bool Scheduler::step() {
   for (const auto& p : planned) {
     steps.push_back({.ids = std::span(p.sequence->ids).subspan(p.sequence->computed, p.tokens), .start = static_cast<std::int64_t>(p.sequence->computed), .pages = p.sequence->pages, .logits = p.logits});
   }
-  const auto logits = backend_.forward(steps);
+  const auto rows_of = [](const Planned& p) { return p.logits == LogitsOf::All ? p.tokens : p.logits == LogitsOf::Last ? std::size_t{1} : std::size_t{0}; };
+  DrawnRows result;
+  if (backend_.can_draw()) {
+    std::vector<RowWish> wishes;
+    for (const auto& p : planned) {
+      const bool drawn = p.logits == LogitsOf::Last && p.sequence->plain();
+      wishes.insert(wishes.end(), rows_of(p), RowWish{.draw = drawn ? &p.sequence->request.sampling : nullptr, .step = static_cast<std::uint64_t>(p.sequence->sampled)});
+    }
+    result = backend_.forward_and_draw(steps, wishes);
+  } else {
+    result.logits = backend_.forward(steps);
+  }
   ++stats_.passes;
   const auto vocab = static_cast<std::size_t>(backend_.config().vocab);
-  std::size_t row = 0;
+  std::size_t row = 0, logits_row = 0;
   for (const auto& p : planned) {
-    const std::size_t rows = p.logits == LogitsOf::All ? p.tokens : p.logits == LogitsOf::Last ? 1 : 0;
-    advance(p, logits.subspan(row * vocab, rows * vocab));
+    const std::size_t rows = rows_of(p);
+    const bool drawn = !result.tokens.empty() && p.logits == LogitsOf::Last && p.sequence->plain();
+    if (drawn) {
+      advance(p, {}, &result.tokens[row]);
+    } else {
+      advance(p, result.logits.subspan(logits_row * vocab, rows * vocab), nullptr);
+      logits_row += rows;
+    }
     row += rows;
   }
   sweep();
   return true;
 }
 
-void Scheduler::advance(const Planned& planned, std::span<const float> logits) {
+void Scheduler::advance(const Planned& planned, std::span<const float> logits, const SampledToken* drawn) {
   Sequence& sequence = *planned.sequence;
   if (planned.logits == LogitsOf::All) note_prompt(sequence, planned, logits);
   sequence.computed += planned.tokens;
@@ -218,9 +238,13 @@ void Scheduler::advance(const Planned& planned, std::span<const float> logits) {
     for (; sequence.published < sequence.computed / kPageTokens; ++sequence.published) pool_.publish(sequence.ids, sequence.pages, sequence.published);
   }
   if (sequence.computed < sequence.ids.size()) return;
+  if (drawn != nullptr) {
+    sample(sequence, {}, drawn);
+    return;
+  }
   const auto last = logits.last(static_cast<std::size_t>(backend_.config().vocab));
   if (sequence.forks) fork(sequence, last);
-  sample(sequence, last);
+  sample(sequence, last, nullptr);
 }
 
 void Scheduler::note_prompt(Sequence& sequence, const Planned& planned, std::span<const float> logits) {
@@ -264,16 +288,22 @@ void Scheduler::fork(Sequence& sequence, std::span<const float> logits) {
       child->computed = sequence.computed;
       child->published = whole;
     }
-    sample(*child, logits);
+    sample(*child, logits, nullptr);
     forked_.push_back(std::move(child));
   }
 }
 
-void Scheduler::sample(Sequence& sequence, std::span<const float> logits) {
+/// The next token: the one that the backend has drawn, or one from the logits.
+void Scheduler::sample(Sequence& sequence, std::span<const float> logits, const SampledToken* drawn) {
   EngineToken event{.index = sequence.index, .token = {}, .top = {}};
   try {
-    const TokenMask mask = sequence.request.constraint ? sequence.request.constraint->mask() : TokenMask{};
-    event.token = sampler_.sample(logits, sequence.request.sampling, sequence.history, mask, static_cast<std::uint64_t>(sequence.sampled));
+    if (drawn != nullptr) {
+      require(drawn->id >= 0, ErrorKind::Internal, "sampling: no token is allowed");
+      event.token = *drawn;
+    } else {
+      const TokenMask mask = sequence.request.constraint ? sequence.request.constraint->mask() : TokenMask{};
+      event.token = sampler_.sample(logits, sequence.request.sampling, sequence.history, mask, static_cast<std::uint64_t>(sequence.sampled));
+    }
     if (sequence.request.constraint) sequence.request.constraint->accept(event.token.id);
   } catch (const Error& error) {
     finish(sequence, EngineFinish::Failed, error.what());

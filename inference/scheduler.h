@@ -103,10 +103,10 @@ class Scheduler {
   Sequence* youngest_after(const Sequence& sequence);
   void preempt(Sequence& sequence);
   void plan(std::vector<Planned>& out);
-  void advance(const Planned& planned, std::span<const float> logits);
+  void advance(const Planned& planned, std::span<const float> logits, const SampledToken* drawn);
   void note_prompt(Sequence& sequence, const Planned& planned, std::span<const float> logits);
   void fork(Sequence& sequence, std::span<const float> logits);
-  void sample(Sequence& sequence, std::span<const float> logits);
+  void sample(Sequence& sequence, std::span<const float> logits, const SampledToken* drawn);
   void finish(Sequence& sequence, EngineFinish why, const std::string& failure = "");
   void drop_pages(Sequence& sequence);
   void sweep();

@@ -1,0 +1,271 @@
+#include "inference/cuda/cuda_backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "core/error.h"
+#include "inference/cuda/cuda.h"
+#include "inference/cuda/decoder.h"
+#include "inference/cuda/draw.h"
+#include "inference/cuda/norm.h"
+
+namespace gauntlet {
+namespace {
+
+/// Rows of logits that are made at a time.
+constexpr int kLogitRows = 256;
+
+/// Sizes of decoding batches that have graphs of their own; a batch is padded to the next.
+int padded_rows(int rows) {
+  if (rows <= 4) return rows;
+  return rows <= 32 ? kernels::round_up(rows, 4) : kernels::round_up(rows, 16);
+}
+
+/// Pages of the longest sequence, rounded up to a size that graphs are made for.
+int padded_pages(int pages, int most) {
+  int size = 8;
+  while (size < pages) size *= 2;
+  return std::min(size, most);
+}
+
+}  // namespace
+
+struct CudaBackend::Impl {
+  ModelConfig config;
+  CudaBackendOptions options;
+  std::string device;
+  Stream stream;
+  CudaWeights weights;
+  Decoder decoder;
+  int page_stride;                        ///< the most pages of a sequence
+  Selections* selections = nullptr;
+
+  /// One upload a step: ids, positions, sequences, rows of logits, page tables.
+  PinnedBuffer<std::int32_t> staging;
+  DeviceBuffer<std::int32_t> inputs;
+  PinnedBuffer<kernels::DrawRow> draw_staging;
+  DeviceBuffer<kernels::DrawRow> draw_rows;
+  DeviceBuffer<SampledToken> drawn;
+  PinnedBuffer<SampledToken> drawn_host;
+  DeviceBuffer<float> logits;             ///< [kLogitRows, vocab]
+  DeviceBuffer<Bf16> last;                ///< [kLogitRows, dim], final norm
+  std::vector<float> host_logits;
+  std::map<std::tuple<int, int, bool>, Graph> graphs;  ///< rows, pages, whether tokens are drawn
+  Event begun, ended;
+  double busy = 0;
+
+  Impl(const ModelWeights& from, const CudaBackendOptions& o)
+      : config(from.config),
+        options(o),
+        weights(upload_weights(from)),
+        decoder(config, weights, {.pages = o.pages, .max_tokens = o.max_tokens, .cache = o.cache, .dense_attention = o.dense_attention}, stream),
+        page_stride(static_cast<int>(std::min<std::int64_t>((config.max_positions + kPageTokens - 1) / kPageTokens, o.pages))) {
+    const auto tokens = static_cast<std::size_t>(o.max_tokens), rows = static_cast<std::size_t>(std::min(o.max_tokens, kLogitRows));
+    staging = PinnedBuffer<std::int32_t>(tokens * (4 + static_cast<std::size_t>(page_stride)));
+    inputs = DeviceBuffer<std::int32_t>(staging.size());
+    draw_staging = PinnedBuffer<kernels::DrawRow>(tokens);
+    draw_rows = DeviceBuffer<kernels::DrawRow>(tokens);
+    drawn = DeviceBuffer<SampledToken>(tokens);
+    drawn_host = PinnedBuffer<SampledToken>(tokens);
+    logits = DeviceBuffer<float>(rows * static_cast<std::size_t>(config.vocab));
+    last = DeviceBuffer<Bf16>(rows * static_cast<std::size_t>(config.dim));
+    cudaDeviceProp properties{};
+    int index = 0;
+    cuda_check(cudaGetDevice(&index));
+    cuda_check(cudaGetDeviceProperties(&properties, index));
+    require(properties.major >= 8, ErrorKind::Usage, fmt::format("the CUDA backend needs compute capability 8.0 or later; {} has {}.{}", properties.name, properties.major, properties.minor));
+    device = fmt::format("{} (sm_{}{})", properties.name, properties.major, properties.minor);
+  }
+
+  /// What a step needs on the device, and where it lies in `inputs`.
+  struct Plan {
+    int tokens = 0, sequences = 0, rows = 0, longest = 1, pages = 0;
+    bool replayable = false;              ///< every sequence decodes one token and wants its logits
+  };
+  Plan stage(std::span<const SequenceStep> steps);
+  kernels::TokenBatch batch(const Plan& plan) const;
+  void make_logits(int first, int rows, const std::int32_t* source);
+  void draw_tokens(int first, int rows);
+  void stage_draws(std::span<const RowWish> wishes, int rows);
+  void replay(const Plan& plan, bool draw);
+  DrawnRows run(std::span<const SequenceStep> steps, const std::span<const RowWish>* wishes);
+};
+
+CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> steps) {
+  Plan plan;
+  plan.sequences = static_cast<int>(steps.size());
+  plan.replayable = options.graphs && selections == nullptr;
+  for (const auto& step : steps) {
+    plan.tokens += static_cast<int>(step.ids.size());
+    const auto end = step.start + static_cast<std::int64_t>(step.ids.size());
+    require(end <= std::min<std::int64_t>(config.max_positions, static_cast<std::int64_t>(step.pages.size()) * kPageTokens) && end <= std::int64_t{options.pages} * kPageTokens, ErrorKind::Internal,
+            fmt::format("a step ends at position {}; its {} pages and the {} positions of the model hold less", end, step.pages.size(), config.max_positions));
+    plan.longest = std::max(plan.longest, static_cast<int>(end));
+    plan.replayable = plan.replayable && step.ids.size() == 1 && step.logits != LogitsOf::None;
+  }
+  require(plan.tokens <= options.max_tokens, ErrorKind::Internal, fmt::format("{} tokens in one pass; at most {}", plan.tokens, options.max_tokens));
+  const int needed = (plan.longest + kPageTokens - 1) / kPageTokens;
+  plan.pages = plan.replayable ? padded_pages(needed, page_stride) : needed;
+  const int padded = plan.replayable ? std::min(padded_rows(plan.tokens), options.max_tokens) : plan.tokens;
+  if (plan.replayable && padded > kLogitRows) plan.replayable = false;
+
+  const auto most = static_cast<std::size_t>(options.max_tokens);
+  std::int32_t* ids = staging.data();
+  std::int32_t* positions = ids + most;
+  std::int32_t* sequences = positions + most;
+  std::int32_t* rows = sequences + most;
+  std::int32_t* tables = rows + most;
+  int token = 0;
+  for (int s = 0; s < plan.sequences; ++s) {
+    const SequenceStep& step = steps[static_cast<std::size_t>(s)];
+    for (std::size_t i = 0; i < step.ids.size(); ++i, ++token) {
+      require(step.ids[i] >= 0 && step.ids[i] < config.vocab, ErrorKind::Internal, fmt::format("the token id {} is outside the vocabulary", step.ids[i]));
+      ids[token] = step.ids[i];
+      positions[token] = static_cast<std::int32_t>(step.start) + static_cast<std::int32_t>(i);
+      sequences[token] = s;
+      if (step.logits == LogitsOf::All || (step.logits == LogitsOf::Last && i + 1 == step.ids.size())) rows[plan.rows++] = token;
+    }
+    const std::size_t used = (static_cast<std::size_t>(step.start) + step.ids.size() + kPageTokens - 1) / kPageTokens;
+    for (std::size_t p = 0; p < used; ++p) {
+      require(step.pages[p] >= 0 && step.pages[p] < options.pages, ErrorKind::Internal, fmt::format("the page {} is outside the cache", step.pages[p]));
+      tables[static_cast<std::size_t>(s) * static_cast<std::size_t>(plan.pages) + p] = step.pages[p];
+    }
+  }
+  // Padding rows: one token at position 0 of a page that is nobody's.
+  for (; plan.replayable && token < padded; ++token) {
+    ids[token] = positions[token] = 0;
+    sequences[token] = plan.sequences;
+    tables[static_cast<std::size_t>(plan.sequences++) * static_cast<std::size_t>(plan.pages)] = options.pages;
+  }
+  plan.tokens = token;
+  const auto upload = [&](const std::int32_t* from, std::size_t size) {
+    if (size > 0) cuda_check(cudaMemcpyAsync(inputs.data() + (from - staging.data()), from, size * sizeof(std::int32_t), cudaMemcpyHostToDevice, stream.get()));
+  };
+  if (most <= 1024) {  // one copy costs less than four, up to some size
+    upload(ids, 4 * most + static_cast<std::size_t>(plan.sequences) * static_cast<std::size_t>(plan.pages));
+  } else {
+    for (const std::int32_t* part : {ids, positions, sequences}) upload(part, static_cast<std::size_t>(plan.tokens));
+    upload(rows, static_cast<std::size_t>(plan.rows));
+    upload(tables, static_cast<std::size_t>(plan.sequences) * static_cast<std::size_t>(plan.pages));
+  }
+  return plan;
+}
+
+kernels::TokenBatch CudaBackend::Impl::batch(const Plan& plan) const {
+  const std::int32_t* at = inputs.data();
+  const auto most = options.max_tokens;
+  return {.tokens = plan.tokens, .ids = at, .positions = at + most, .sequences = at + 2 * most, .pages = at + 4 * most, .page_stride = plan.pages};
+}
+
+/// Logits of `rows` tokens, into `logits`.
+void CudaBackend::Impl::make_logits(int first, int rows, const std::int32_t* source) {
+  kernels::rms_norm({.rows = rows, .dim = config.dim, .eps = static_cast<float>(config.norm_eps), .source_rows = source == nullptr ? nullptr : source + first, .x = decoder.stream(), .weight = weights.final_norm.data(), .y = last.data(), .y_float = nullptr}, stream.get());
+  const DeviceBuffer<Bf16>& head = weights.head.size() > 0 ? weights.head : weights.embedding;
+  decoder.products().multiply({.rows = rows, .outputs = config.vocab, .inner = config.dim, .weights = head.data(), .x = last.data(), .x_stride = config.dim, .y = logits.data(), .y_stride = config.vocab}, stream.get());
+}
+
+void CudaBackend::Impl::draw_tokens(int first, int rows) {
+  kernels::draw({.rows = rows, .vocab = config.vocab, .parameters = draw_rows.data() + first, .logits = logits.data(), .out = drawn.data() + first}, stream.get());
+}
+
+void CudaBackend::Impl::stage_draws(std::span<const RowWish> wishes, int rows) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i) {
+    kernels::DrawRow row;
+    row.temperature = 0;
+    if (i < wishes.size() && wishes[i].draw != nullptr) {
+      const SamplingParameters& p = *wishes[i].draw;
+      row = {.temperature = static_cast<float>(p.temperature), .top_p = static_cast<float>(p.top_p), .min_p = static_cast<float>(p.min_p), .top_k = p.top_k, .uniform = uniform_draw(p.seed, wishes[i].step)};
+    }
+    draw_staging.data()[i] = row;
+  }
+  cuda_check(cudaMemcpyAsync(draw_rows.data(), draw_staging.data(), static_cast<std::size_t>(rows) * sizeof(kernels::DrawRow), cudaMemcpyHostToDevice, stream.get()));
+}
+
+void CudaBackend::Impl::replay(const Plan& plan, bool draw) {
+  const auto body = [&] {
+    decoder.launch(batch(plan), plan.pages * kPageTokens, nullptr);
+    make_logits(0, plan.tokens, nullptr);
+    if (draw) draw_tokens(0, plan.tokens);
+  };
+  Graph& graph = graphs[{plan.tokens, plan.pages, draw}];
+  if (!graph) {
+    // The first time it runs as it is: choosing algorithms and loading kernels cannot be recorded. Recording does not run.
+    body();
+    graph = Graph::record(stream, body);
+    return;
+  }
+  graph.launch(stream);
+}
+
+DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std::span<const RowWish>* wishes) {
+  const Plan plan = stage(steps);
+  if (plan.tokens == 0) return {};
+  require(wishes == nullptr || static_cast<int>(wishes->size()) == plan.rows, ErrorKind::Internal, "one wish is needed for each row of logits");
+  const bool draw = wishes != nullptr;
+  begun.record(stream);
+  if (draw) stage_draws(*wishes, plan.replayable ? plan.tokens : plan.rows);
+  std::vector<int> wanted;
+  for (int r = 0; r < plan.rows; ++r) {
+    if (!draw || (*wishes)[static_cast<std::size_t>(r)].draw == nullptr) wanted.push_back(r);
+  }
+  const auto vocab = static_cast<std::size_t>(config.vocab);
+  host_logits.resize(wanted.size() * vocab);
+  std::size_t next = 0;
+  const auto fetch = [&](int first, int rows) {
+    // Neighbouring rows travel together.
+    while (next < wanted.size() && wanted[next] < first + rows) {
+      std::size_t end = next + 1;
+      while (end < wanted.size() && wanted[end] < first + rows && wanted[end] == wanted[end - 1] + 1) ++end;
+      cuda_check(cudaMemcpyAsync(host_logits.data() + next * vocab, logits.data() + static_cast<std::size_t>(wanted[next] - first) * vocab, (end - next) * vocab * sizeof(float), cudaMemcpyDeviceToHost, stream.get()));
+      next = end;
+    }
+  };
+  if (plan.replayable) {
+    replay(plan, draw);
+    fetch(0, plan.rows);
+  } else {
+    decoder.launch(batch(plan), plan.longest, selections);
+    const std::int32_t* source = inputs.data() + 3 * options.max_tokens;
+    for (int first = 0; first < plan.rows; first += kLogitRows) {
+      const int rows = std::min(kLogitRows, plan.rows - first);
+      make_logits(first, rows, source);
+      if (draw) draw_tokens(first, rows);
+      fetch(first, rows);
+    }
+  }
+  if (draw) cuda_check(cudaMemcpyAsync(drawn_host.data(), drawn.data(), static_cast<std::size_t>(plan.rows) * sizeof(SampledToken), cudaMemcpyDeviceToHost, stream.get()));
+  ended.record(stream);
+  stream.wait_blocking();
+  busy += static_cast<double>(ended.ms_since_blocking(begun));
+  if (!draw) return {.tokens = {}, .logits = host_logits};
+  for (const int r : wanted) drawn_host.data()[r].id = -1;
+  return {.tokens = {drawn_host.data(), static_cast<std::size_t>(plan.rows)}, .logits = host_logits};
+}
+
+CudaBackend::CudaBackend(const ModelWeights& weights, const CudaBackendOptions& options) {
+  require(options.pages >= 1 && options.max_tokens >= 1, ErrorKind::Usage, fmt::format("CUDA backend: found {} pages and {} tokens a pass; accepted: at least 1 of each", options.pages, options.max_tokens));
+  require(cuda_devices() > 0, ErrorKind::Infrastructure, "no CUDA device was found; `--device cpu` runs on the processor");
+  impl_ = std::make_unique<Impl>(weights, options);
+}
+
+CudaBackend::~CudaBackend() = default;
+
+const ModelConfig& CudaBackend::config() const { return impl_->config; }
+int CudaBackend::max_tokens() const { return impl_->options.max_tokens; }
+CacheSize CudaBackend::cache() const { return {.pages = impl_->options.pages, .page_bytes = impl_->decoder.page_bytes()}; }
+std::span<const float> CudaBackend::forward(std::span<const SequenceStep> steps) { return impl_->run(steps, nullptr).logits; }
+DrawnRows CudaBackend::forward_and_draw(std::span<const SequenceStep> steps, std::span<const RowWish> wishes) { return impl_->run(steps, &wishes); }
+void CudaBackend::copy_page(std::int32_t from, std::int32_t to) { impl_->decoder.copy_page(from, to); }
+void CudaBackend::record_selections(Selections* into) { impl_->selections = into; }
+double CudaBackend::busy_ms() const { return impl_->busy; }
+void CudaBackend::poison_page(std::int32_t page) { impl_->decoder.poison_page(page); }
+
+std::string CudaBackend::describe() const {
+  return fmt::format("CUDA, {}, {}, bf16 weights, {} cache", impl_->device, impl_->decoder.products().version(), impl_->options.cache == CacheFormat::Fp8 ? "FP8" : "bf16");
+}
+
+}  // namespace gauntlet

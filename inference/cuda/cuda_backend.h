@@ -1,0 +1,48 @@
+#pragma once
+
+// The CUDA backend: bf16 products with float32 sums and a float32 residual stream, paged cache in bf16 or FP8, attention in the absorbed
+// form over selected positions. Decoding steps are replayed as CUDA graphs.
+
+#include <memory>
+
+#include "inference/backend.h"
+#include "inference/weights.h"
+
+namespace gauntlet {
+
+struct CudaBackendOptions {
+  int pages = 64;                         ///< of the cache, 64 tokens each
+  int max_tokens = 512;                   ///< of one forward()
+  CacheFormat cache = CacheFormat::Bf16;
+  bool graphs = true;                     ///< off: every kernel is launched by itself (same results)
+  bool dense_attention = false;           ///< attend to every position, for comparison
+};
+
+class CudaBackend : public Backend {
+ public:
+  /// On the current device. Copies the weights: `weights` need not outlive this. Throws Error(Usage) for options or sizes that cannot be,
+  /// Error(Infrastructure) without a device or memory.
+  CudaBackend(const ModelWeights& weights, const CudaBackendOptions& options);
+  ~CudaBackend() override;
+
+  const ModelConfig& config() const override;
+  CacheSize cache() const override;
+  int max_tokens() const override;
+  std::span<const float> forward(std::span<const SequenceStep> steps) override;
+  bool can_draw() const override { return true; }
+  DrawnRows forward_and_draw(std::span<const SequenceStep> steps, std::span<const RowWish> wishes) override;
+  void copy_page(std::int32_t from, std::int32_t to) override;
+  void record_selections(Selections* into) override;
+  std::string describe() const override;
+
+  /// Of the steps since the start, the milliseconds that the device was at work.
+  double busy_ms() const;
+  /// For tests: fills pages that nobody uses with NaN.
+  void poison_page(std::int32_t page);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gauntlet

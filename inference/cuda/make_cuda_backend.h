@@ -1,0 +1,27 @@
+#pragma once
+
+// The door to the CUDA backend for code that is built with and without CUDA.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "inference/cuda/cuda_backend.h"
+
+namespace gauntlet {
+
+struct CudaDevice {
+  std::string name;
+  int major = 0, minor = 0;          ///< compute capability
+  std::int64_t memory_bytes = 0;
+  std::int64_t free_bytes = 0;
+};
+
+/// The device that a CUDA backend would use; nothing in builds without CUDA, and without a driver or a device.
+std::optional<CudaDevice> find_cuda_device();
+
+/// Throws as CudaBackend does, and Error(Usage) in builds without CUDA.
+std::unique_ptr<CudaBackend> make_cuda_backend(const ModelWeights& weights, const CudaBackendOptions& options);
+
+}  // namespace gauntlet
