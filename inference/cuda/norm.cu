@@ -1,0 +1,145 @@
+#include "inference/cuda/norm.h"
+
+#include "inference/cuda/common.cuh"
+
+namespace gauntlet::kernels {
+namespace {
+
+constexpr int kThreads = 256;
+/// Rows of at most so many elements are normed by one warp.
+constexpr int kWarpDim = 1024;
+
+bool aligned_16(const void* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; }
+
+__device__ float silu(float x) { return x / (1.0f + expf(-x)); }
+
+/// Grid: tokens; a block copies one row.
+template <bool kVector>
+__global__ void embed_kernel(EmbedArgs args) {
+  const Bf16* from = args.table + static_cast<std::int64_t>(args.ids[blockIdx.x]) * args.dim;
+  float* to = args.stream + static_cast<std::int64_t>(blockIdx.x) * args.dim;
+  if constexpr (kVector) {
+    for (int i = static_cast<int>(threadIdx.x) * 8; i < args.dim; i += static_cast<int>(blockDim.x) * 8) {
+      const uint4 eight = *reinterpret_cast<const uint4*>(from + i);
+      const auto low = [](unsigned pair) { return __uint_as_float(pair << 16); };
+      const auto high = [](unsigned pair) { return __uint_as_float(pair & 0xffff0000U); };
+      *reinterpret_cast<float4*>(to + i) = {low(eight.x), high(eight.x), low(eight.y), high(eight.y)};
+      *reinterpret_cast<float4*>(to + i + 4) = {low(eight.z), high(eight.z), low(eight.w), high(eight.w)};
+    }
+  } else {
+    for (int i = static_cast<int>(threadIdx.x); i < args.dim; i += static_cast<int>(blockDim.x)) to[i] = load_float(from + i);
+  }
+}
+
+/// Four elements from `at`, zeros from `dim` on. The same elements whether they are loaded in one go or not.
+template <bool kVector>
+__device__ float4 load_four(const float* row, int at, int dim) {
+  if constexpr (kVector) return *reinterpret_cast<const float4*>(row + at);
+  return {row[at], at + 1 < dim ? row[at + 1] : 0.0f, at + 2 < dim ? row[at + 2] : 0.0f, at + 3 < dim ? row[at + 3] : 0.0f};
+}
+
+/// Grid: rows, one for each block, or for each warp of it where kWarpRow. A thread sums groups of four elements, `threads` groups apart.
+template <bool kVector, bool kWarpRow>
+__global__ void rms_norm_kernel(RmsNormArgs args) {
+  __shared__ float scratch[32];
+  const int threads = kWarpRow ? 32 : kThreads, thread = static_cast<int>(threadIdx.x) % threads;
+  const int row = kWarpRow ? static_cast<int>(blockIdx.x) * (kThreads / 32) + static_cast<int>(threadIdx.x) / 32 : static_cast<int>(blockIdx.x);
+  if (row >= args.rows) return;  // a whole warp or nobody
+  const float* x = args.x + static_cast<std::int64_t>(args.source_rows != nullptr ? args.source_rows[row] : row) * args.dim;
+  float sum = 0;
+  for (int i = thread * 4; i < args.dim; i += threads * 4) {
+    const float4 v = load_four<kVector>(x, i, args.dim);
+    sum = fmaf(v.x, v.x, sum);
+    sum = fmaf(v.y, v.y, sum);
+    sum = fmaf(v.z, v.z, sum);
+    sum = fmaf(v.w, v.w, sum);
+  }
+  if constexpr (kWarpRow) {
+    sum = warp_sum(sum);
+  } else {
+    sum = block_sum(sum, scratch);
+  }
+  const float factor = 1.0f / sqrtf(sum / static_cast<float>(args.dim) + args.eps);
+  Bf16* y = args.y + static_cast<std::int64_t>(row) * args.dim;
+  float* y_float = args.y_float != nullptr ? args.y_float + static_cast<std::int64_t>(row) * args.dim : nullptr;
+  for (int i = thread * 4; i < args.dim; i += threads * 4) {
+    const float4 v = load_four<kVector>(x, i, args.dim), w = load_four<kVector>(args.weight, i, args.dim);
+    const float out[4] = {v.x * factor * w.x, v.y * factor * w.y, v.z * factor * w.z, v.w * factor * w.w};
+    if constexpr (kVector) {
+      *reinterpret_cast<uint2*>(y + i) = {pack_bf16(out[0], out[1]), pack_bf16(out[2], out[3])};
+      if (y_float != nullptr) *reinterpret_cast<float4*>(y_float + i) = {out[0], out[1], out[2], out[3]};
+    } else {
+      for (int j = 0; j < 4 && i + j < args.dim; ++j) {
+        y[i + j] = round_bf16(out[j]);
+        if (y_float != nullptr) y_float[i + j] = out[j];
+      }
+    }
+  }
+}
+
+/// Grid: (groups of kThreads × (4 or 1) columns, rows); a thread makes that many neighbours.
+template <bool kVector>
+__global__ void silu_kernel(SiluArgs args) {
+  constexpr int kEach = kVector ? 4 : 1;
+  const int column = (static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x)) * kEach;
+  if (column >= args.width) return;
+  const float* gate = args.gate_up + static_cast<std::int64_t>(blockIdx.x) * 2 * args.width + column;
+  const float* up = gate + args.width;
+  Bf16* y = args.y + static_cast<std::int64_t>(blockIdx.x) * args.width + column;
+  if constexpr (kVector) {
+    const float4 g = *reinterpret_cast<const float4*>(gate), u = *reinterpret_cast<const float4*>(up);
+    *reinterpret_cast<uint2*>(y) = {pack_bf16(silu(g.x) * u.x, silu(g.y) * u.y), pack_bf16(silu(g.z) * u.z, silu(g.w) * u.w)};
+  } else {
+    *y = round_bf16(silu(*gate) * *up);
+  }
+}
+
+}  // namespace
+
+void embed(const EmbedArgs& args, CudaStream stream) {
+  require(args.tokens >= 0 && args.dim > 0, ErrorKind::Internal, "embed: tokens must not be negative, dim must be positive");
+  if (args.tokens == 0) return;
+  const auto grid = static_cast<unsigned>(args.tokens);
+  if (args.dim % 8 == 0 && aligned_16(args.table) && aligned_16(args.stream)) {
+    embed_kernel<true><<<grid, 128, 0, stream>>>(args);
+  } else {
+    embed_kernel<false><<<grid, 128, 0, stream>>>(args);
+  }
+  cuda_check(cudaGetLastError());
+}
+
+void rms_norm(const RmsNormArgs& args, CudaStream stream) {
+  require(args.rows >= 0 && args.dim > 0, ErrorKind::Internal, "rms_norm: rows must not be negative, dim must be positive");
+  if (args.rows == 0) return;
+  const bool vector = args.dim % 4 == 0 && aligned_16(args.x) && aligned_16(args.weight) && aligned_16(args.y) && aligned_16(args.y_float);
+  const auto rows = static_cast<unsigned>(args.rows);
+  if (args.dim <= kWarpDim) {
+    const unsigned grid = (rows + kThreads / 32 - 1) / (kThreads / 32);
+    if (vector) {
+      rms_norm_kernel<true, true><<<grid, kThreads, 0, stream>>>(args);
+    } else {
+      rms_norm_kernel<false, true><<<grid, kThreads, 0, stream>>>(args);
+    }
+  } else if (vector) {
+    rms_norm_kernel<true, false><<<rows, kThreads, 0, stream>>>(args);
+  } else {
+    rms_norm_kernel<false, false><<<rows, kThreads, 0, stream>>>(args);
+  }
+  cuda_check(cudaGetLastError());
+}
+
+void silu_multiply(const SiluArgs& args, CudaStream stream) {
+  require(args.rows >= 0 && args.width > 0, ErrorKind::Internal, "silu_multiply: rows must not be negative, width must be positive");
+  if (args.rows == 0) return;
+  const bool vector = args.width % 4 == 0 && aligned_16(args.gate_up) && aligned_16(args.y);
+  const int columns = kThreads * (vector ? 4 : 1);
+  const dim3 grid(static_cast<unsigned>(args.rows), static_cast<unsigned>((args.width + columns - 1) / columns));
+  if (vector) {
+    silu_kernel<true><<<grid, kThreads, 0, stream>>>(args);
+  } else {
+    silu_kernel<false><<<grid, kThreads, 0, stream>>>(args);
+  }
+  cuda_check(cudaGetLastError());
+}
+
+}  // namespace gauntlet::kernels
