@@ -25,7 +25,7 @@ void load_bf16(const std::byte* at, std::span<float> values) {
   }
 }
 
-/// In blocks of kCacheBlock; the last may be shorter.
+// In blocks of kCacheBlock, the last of which may be shorter. Padding never reaches into a block of its own.
 void store_fp8(std::span<const float> values, std::byte* at, std::byte* scales) {
   for (std::size_t start = 0; start < values.size(); start += kCacheBlock) {
     const auto block = values.subspan(start, std::min<std::size_t>(kCacheBlock, values.size() - start));
@@ -85,7 +85,7 @@ std::vector<float> read_latent_row(const CacheLayout& layout, const std::byte* r
   if (layout.format == CacheFormat::Bf16) {
     load_bf16(row, all.first(latent_padded));
   } else {
-    load_fp8(row, row + latent_padded, all.first(static_cast<std::size_t>(layout.latent)));
+    load_fp8(row, row + latent_padded, all.first(latent_padded));
   }
   load_bf16(row + layout.rope_offset_bytes(), all.subspan(latent_padded));
   return out;
@@ -119,7 +119,7 @@ std::vector<float> read_index_key(const CacheLayout& layout, const std::byte* pa
   if (layout.format == CacheFormat::Bf16) {
     load_bf16(page + at.values, out);
   } else {
-    load_fp8(page + at.values, page + at.scales, std::span(out).first(static_cast<std::size_t>(layout.index)));
+    load_fp8(page + at.values, page + at.scales, out);
   }
   return out;
 }
