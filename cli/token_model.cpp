@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "inference/cpu/cpu_backend.h"
+#include "inference/cuda/make_cuda_backend.h"
 
 namespace gauntlet {
 namespace {
@@ -64,12 +65,20 @@ void check_memory(const ModelWeights& weights) {
 
 }  // namespace
 
+std::string resolved_dtype(const TokenModelOptions& options) {
+  if (!options.dtype.empty()) return options.dtype;
+  return options.device == "cuda" ? "bf16" : "f32";
+}
+
 void check_token_model(const TokenModelOptions& options) {
   require(options.device == "cpu" || options.device == "cuda", ErrorKind::Usage, fmt::format("--device: found \"{}\"; accepted: cpu, cuda", options.device));
-  require(options.device == "cpu", ErrorKind::Usage, "--device cuda: this build has no CUDA backend; accepted: cpu");
-  const bool known = options.dtype == "f32" || options.dtype == "bf16" || options.dtype == "fp8";
-  require(known, ErrorKind::Usage, fmt::format("--dtype: found \"{}\"; accepted: f32, bf16, fp8", options.dtype));
-  require(options.dtype == "f32", ErrorKind::Usage, fmt::format("--dtype {}: not available on the device cpu; accepted: f32", options.dtype));
+  const std::string dtype = resolved_dtype(options);
+  require(dtype == "f32" || dtype == "bf16" || dtype == "fp8", ErrorKind::Usage, fmt::format("--dtype: found \"{}\"; accepted: f32, bf16, fp8", dtype));
+  if (options.device == "cpu") {
+    require(dtype == "f32", ErrorKind::Usage, fmt::format("--dtype {}: not available on the device cpu; accepted: f32", dtype));
+  } else {
+    require(dtype != "f32", ErrorKind::Usage, "--dtype f32: not available on the device cuda; accepted: bf16, fp8 (bf16 arithmetic over an FP8 cache)");
+  }
 }
 
 std::unique_ptr<TokenModel> make_token_model(const TokenModelOptions& options, const ModelConfig& config, std::int64_t positions) {
@@ -77,7 +86,13 @@ std::unique_ptr<TokenModel> make_token_model(const TokenModelOptions& options, c
   auto checkpoint = std::make_unique<Checkpoint>(options.folder);
   auto weights = std::make_unique<ModelWeights>(bind_weights(config, *checkpoint));
   check_memory(*weights);
-  auto backend = std::make_unique<CpuBackend>(*weights, CpuBackendOptions{.pages = static_cast<int>((positions + kPageTokens - 1) / kPageTokens)});
+  const int pages = static_cast<int>((positions + kPageTokens - 1) / kPageTokens);
+  std::unique_ptr<Backend> backend;
+  if (options.device == "cuda") {
+    backend = make_cuda_backend(*weights, {.pages = pages, .cache = resolved_dtype(options) == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16});
+  } else {
+    backend = std::make_unique<CpuBackend>(*weights, CpuBackendOptions{.pages = pages});
+  }
   return std::make_unique<BackendTokenModel>(std::move(checkpoint), std::move(weights), std::move(backend));
 }
 

@@ -16,8 +16,8 @@ namespace gauntlet {
 
 struct TokenModelOptions {
   std::string folder;
-  std::string device = "cpu";
-  std::string dtype = "f32";
+  std::string device = "cpu";  ///< or cuda
+  std::string dtype;           ///< f32 on cpu; bf16 or fp8 (bf16 arithmetic over an FP8 cache) on cuda. Empty: the first of these
 };
 
 /// (layer, position, the positions that its attention read, ascending); only from layers with an indexer.
@@ -30,6 +30,9 @@ class TokenModel {
   /// Appends `ids` and returns the logits after each of them, [ids, vocab]. `selected` may be empty.
   virtual std::vector<float> forward(std::span<const std::int32_t> ids, const SelectionSink& selected) = 0;
 };
+
+/// What `dtype` comes to.
+std::string resolved_dtype(const TokenModelOptions& options);
 
 /// Throws Error(Usage) for a device or a type that does not exist here, naming what does.
 void check_token_model(const TokenModelOptions& options);
