@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "inference/token_mass.h"
 
 namespace gauntlet {
 namespace {
@@ -42,9 +44,6 @@ void penalise(std::vector<float>& logits, const SamplingParameters& p, const Tok
   }
 }
 
-/// A double in [0, 1) with 53 random bits.
-double uniform(std::uint64_t seed, std::uint64_t step) { return static_cast<double>(Rng(seed).split(step).next() >> 11) * 0x1p-53; }
-
 }  // namespace
 
 void check_sampling(const SamplingParameters& p) {
@@ -56,6 +55,8 @@ void check_sampling(const SamplingParameters& p) {
   check(std::fabs(p.presence_penalty) <= 100, "presence_penalty", p.presence_penalty, "-100 to 100");
   check(std::fabs(p.frequency_penalty) <= 100, "frequency_penalty", p.frequency_penalty, "-100 to 100");
 }
+
+double uniform_draw(std::uint64_t seed, std::uint64_t step) { return static_cast<double>(Rng(seed).split(step).next() >> 11) * 0x1p-53; }
 
 double log_sum_exp(std::span<const float> logits) {
   float most = kNever;
@@ -75,43 +76,36 @@ SampledToken Sampler::sample(std::span<const float> logits, const SamplingParame
   }
   require(!candidates_.empty(), ErrorKind::Internal, "sampling: no token is allowed");
   const auto logprob = [&](std::int32_t id) { return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits)); };
-  if (p.temperature == 0.0) {
-    const auto best = std::min_element(candidates_.begin(), candidates_.end(), better);
-    return {.id = best->second, .logprob = logprob(best->second)};
-  }
+  const auto temperature = static_cast<float>(p.temperature), top_p = static_cast<float>(p.top_p), min_p = static_cast<float>(p.min_p);
+  const auto best = *std::min_element(candidates_.begin(), candidates_.end(), better);
+  if (temperature == 0.0f) return {.id = best.second, .logprob = logprob(best.second)};
 
-  // Best first, as far as the cuts need: for a plain draw the order does not matter, so ids stay ascending.
-  const bool ordered = p.top_k > 0 || p.top_p < 1.0;
+  const double scale = mass_scale(temperature);
+  const auto mass = [&](const auto& candidate) { return token_mass(candidate.first, best.first, scale); };
   if (p.top_k > 0 && static_cast<std::size_t>(p.top_k) < candidates_.size()) {
     std::nth_element(candidates_.begin(), candidates_.begin() + p.top_k, candidates_.end(), better);
     candidates_.resize(static_cast<std::size_t>(p.top_k));
   }
-  if (ordered) std::sort(candidates_.begin(), candidates_.end(), better);
-  float most = kNever;
-  for (const auto& [value, id] : candidates_) most = std::max(most, value);
-  const auto weight = [&](float value) { return std::exp((static_cast<double>(value) - static_cast<double>(most)) / p.temperature); };
-  double total = 0;
-  for (const auto& [value, id] : candidates_) total += weight(value);
-  if (p.top_p < 1.0) {
-    double reached = 0;
+  if (top_p < 1.0f) {
+    std::sort(candidates_.begin(), candidates_.end(), better);
+    masses_.resize(candidates_.size());
+    std::transform(candidates_.begin(), candidates_.end(), masses_.begin(), mass);
+    const std::uint64_t enough = mass_reaching(static_cast<double>(top_p), std::accumulate(masses_.begin(), masses_.end(), std::uint64_t{0}));
     std::size_t kept = 0;
-    while (kept < candidates_.size() && reached < p.top_p * total) reached += weight(candidates_[kept++].first);
-    candidates_.resize(std::max<std::size_t>(kept, 1));
+    for (std::uint64_t reached = 0; reached < enough; ++kept) reached += masses_[kept];
+    candidates_.resize(kept);
   }
-  if (p.min_p > 0.0) std::erase_if(candidates_, [&](const auto& c) { return weight(c.first) < p.min_p; });
-  total = 0;
-  for (const auto& [value, id] : candidates_) total += weight(value);
-  const double target = uniform(p.seed, step) * total;
-  double reached = 0;
-  std::int32_t chosen = candidates_.back().second;
-  for (const auto& [value, id] : candidates_) {
-    reached += weight(value);
-    if (reached > target) {
-      chosen = id;
-      break;
-    }
+  if (min_p > 0.0f) {
+    const std::uint64_t least = mass_reaching(static_cast<double>(min_p), kBestMass);
+    std::erase_if(candidates_, [&](const auto& c) { return mass(c) < least; });
   }
-  return {.id = chosen, .logprob = logprob(chosen)};
+  std::sort(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  masses_.resize(candidates_.size());
+  std::transform(candidates_.begin(), candidates_.end(), masses_.begin(), mass);
+  const std::uint64_t drawn = mass_drawn(uniform_draw(p.seed, step), std::accumulate(masses_.begin(), masses_.end(), std::uint64_t{0}));
+  std::size_t at = 0;
+  for (std::uint64_t reached = masses_[0]; reached <= drawn; reached += masses_[at]) ++at;
+  return {.id = candidates_[at].second, .logprob = logprob(candidates_[at].second)};
 }
 
 std::vector<std::pair<std::int32_t, float>> top_logprobs(std::span<const float> logits, int n) {

@@ -3,6 +3,10 @@
 // From logits to a token: deterministic given the request's seed and the number of tokens sampled so far, whatever else is in the batch.
 // Order of operations: bias by mask, repetition, presence and frequency penalties, temperature, top-k, top-p, min-p, draw. With temperature 0
 // the best token is taken (lowest id among equals).
+//
+// What is cut is decided best first, equal tokens by lower id; what is left is drawn from in the order of ids. Temperature, top_p and min_p
+// are rounded to float32, and probabilities are the exact integers of token_mass.h: so a backend that samples on its device takes the same
+// tokens.
 
 #include <cstdint>
 #include <map>
@@ -27,6 +31,9 @@ struct SamplingParameters {
 /// Throws Error(Usage) naming the parameter, what was found and what is accepted.
 void check_sampling(const SamplingParameters& parameters);
 
+/// The draw in [0, 1) of a request's step, with 53 random bits.
+double uniform_draw(std::uint64_t seed, std::uint64_t step);
+
 /// What penalties look at.
 struct TokenHistory {
   std::map<std::int32_t, int> prompt;   ///< id to count; filled only when a penalty needs it
@@ -50,6 +57,7 @@ class Sampler {
  private:
   std::vector<float> adjusted_;
   std::vector<std::pair<float, std::int32_t>> candidates_;
+  std::vector<std::uint64_t> masses_;
 };
 
 /// log Σ exp, in float64.

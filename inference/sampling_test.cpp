@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "inference/token_mass.h"
 
 namespace gauntlet {
 namespace {
@@ -60,6 +61,63 @@ TEST_CASE("top-k, top-p and min-p cut the tail and keep the proportions of the r
   shares = frequencies(logits, {.min_p = 0.5});
   check_share(shares[1], 0.375);
   CHECK(shares[2] + shares[3] == 0.0);
+}
+
+TEST_CASE("what is left after the cuts is drawn from in the order of ids, not best first") {
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.2f), std::log(0.3f), std::log(0.4f)};
+  Sampler sampler;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const double u = uniform_draw(seed, 5);
+    const auto drawn = [&](SamplingParameters p) {
+      p.seed = seed;
+      return sampler.sample(logits, p, {}, {}, 5).id;
+    };
+    CHECK(drawn({}) == (u < 0.1 ? 0 : u < 0.3 ? 1 : u < 0.6 ? 2 : 3));
+    CHECK(drawn({.top_k = 2}) == (u < 3.0 / 7 ? 2 : 3));
+    CHECK(drawn({.top_p = 0.85}) == (u < 2.0 / 9 ? 1 : u < 5.0 / 9 ? 2 : 3));
+    CHECK(drawn({.min_p = 0.6}) == (u < 3.0 / 7 ? 2 : 3));
+  }
+}
+
+TEST_CASE("among equal tokens at a cut the lower ids stay") {
+  const std::vector<float> logits(8, 1.0f);
+  auto shares = frequencies(logits, {.top_k = 2});
+  check_share(shares[0], 0.5);
+  check_share(shares[1], 0.5);
+  shares = frequencies(logits, {.top_p = 0.375});
+  for (std::size_t id = 0; id < 3; ++id) check_share(shares[id], 1.0 / 3);
+  shares = frequencies(logits, {.top_p = 0.5, .top_k = 4});
+  check_share(shares[0], 0.5);
+  check_share(shares[1], 0.5);
+}
+
+TEST_CASE("masses are the exponential function in 40 bits below the best, to 2^-29") {
+  for (const float temperature : {0.1f, 0.7f, 1.0f, 3.0f}) {
+    const double scale = mass_scale(temperature);
+    for (int i = 0; i < 100'000; ++i) {
+      const float value = 2.5f - static_cast<float>(i) * 4e-4f * temperature;
+      const double exact = std::exp((static_cast<double>(value) - 2.5) / static_cast<double>(temperature)) * 0x1p40;
+      const double found = static_cast<double>(token_mass(value, 2.5f, scale));
+      REQUIRE(std::fabs(found - exact) <= 1 + exact * 0x1p-29);
+    }
+  }
+  constexpr float kInfinite = std::numeric_limits<float>::infinity();
+  const double tiny = mass_scale(std::numeric_limits<float>::denorm_min());
+  CHECK(token_mass(1.0f, 1.0f, tiny) == kBestMass);
+  CHECK(token_mass(1.0f, std::nextafter(1.0f, 2.0f), tiny) == 0);
+  CHECK(token_mass(-3e38f, 3e38f, mass_scale(1.0f)) == 0);
+  CHECK(token_mass(kInfinite, kInfinite, 1.0) == kBestMass);
+  CHECK(token_mass(0.0f, kInfinite, mass_scale(1.0f)) == 0);
+}
+
+TEST_CASE("a share of masses is reached from below and never passes the total") {
+  CHECK(mass_reaching(0.5, 10) == 5);
+  CHECK(mass_reaching(0.51, 10) == 6);
+  CHECK(mass_reaching(1e-30, 10) == 1);
+  CHECK(mass_reaching(1.0, (std::uint64_t{1} << 57) + 1) == std::uint64_t{1} << 57);  // a double holds no more
+  CHECK(mass_drawn(0.0, 10) == 0);
+  CHECK(mass_drawn(0.99, 10) == 9);
+  CHECK(mass_drawn(1.0 - 0x1p-53, (std::uint64_t{1} << 57) - 1) < (std::uint64_t{1} << 57) - 1);
 }
 
 TEST_CASE("a mask leaves only what it allows") {
