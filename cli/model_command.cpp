@@ -139,7 +139,7 @@ void add_model_options(CLI::App* command, TokenModelOptions& options, std::strin
   command->add_option("--model", options.folder, "Folder with config.json and safetensors weights")->required();
   command->add_option("--ids", ids, "A file with a JSON array of token ids")->required();
   command->add_option("--device", options.device, "cpu or cuda")->capture_default_str();
-  command->add_option("--dtype", options.dtype, "Arithmetic: f32, bf16 or fp8")->capture_default_str();
+  command->add_option("--dtype", options.dtype, "f32 (cpu), bf16 or fp8 (cuda; fp8: bf16 arithmetic over an FP8 cache); left out: the first for the device");
 }
 
 }  // namespace

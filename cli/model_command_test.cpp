@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "inference/cuda/make_cuda_backend.h"
 #include "inference/golden_case.h"
 #include "inference/sample_checkpoint.h"
 #include "test_paths.h"
@@ -193,7 +194,8 @@ TEST_CASE("what the commands cannot do is refused by name before anything is loa
     change(options);
     return error_of([&] { generate_ids(options); }, folder.path());
   };
-  CHECK(with([](auto& o) { o.model.device = "cuda"; }) == "--device cuda: this build has no CUDA backend; accepted: cpu");
+  CHECK(with([](auto& o) { o.model.device = "cuda"; o.model.dtype = "f32"; }) == "--dtype f32: not available on the device cuda; accepted: bf16, fp8 (bf16 arithmetic over an FP8 cache)");
+  if (!find_cuda_device()) CHECK(with([](auto& o) { o.model.device = "cuda"; }).find("`--device cpu`") != std::string::npos);
   CHECK(with([](auto& o) { o.model.device = "tpu"; }) == "--device: found \"tpu\"; accepted: cpu, cuda");
   CHECK(with([](auto& o) { o.model.dtype = "bf16"; }) == "--dtype bf16: not available on the device cpu; accepted: f32");
   CHECK(with([](auto& o) { o.model.dtype = "fp8"; }) == "--dtype fp8: not available on the device cpu; accepted: f32");
@@ -206,8 +208,8 @@ TEST_CASE("what the commands cannot do is refused by name before anything is loa
   CHECK(with([&](auto& o) { o.model.folder = folder.file("none"); }) == "could not open DIR/none/config.json: No such file or directory");
   ModelLogitsOptions logits{.model = good.model, .ids = good.ids, .out = folder.file("none/out.safetensors")};
   CHECK(error_of([&] { run_model_logits(logits); }, folder.path()).find("could not write DIR/none/out.safetensors: ") == 0);
-  logits.model.device = "cuda";
-  CHECK(error_of([&] { run_model_logits(logits); }) == "--device cuda: this build has no CUDA backend; accepted: cpu");
+  logits.model.device = "abacus";
+  CHECK(error_of([&] { run_model_logits(logits); }) == "--device: found \"abacus\"; accepted: cpu, cuda");
 }
 
 TEST_CASE("a folder with a config but no weights, or with others' weights, is refused by name") {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "cli/model_command.h"
+#include "inference/cuda/make_cuda_backend.h"
 #include "inference/weights.h"
 
 namespace gauntlet {
@@ -30,6 +31,15 @@ Json cache_table(const ModelConfig& config) {
     table.push_back({{"context", length}, {"bf16", length * cache_bytes_per_token(config, CacheFormat::Bf16)}, {"fp8", length * cache_bytes_per_token(config, CacheFormat::Fp8)}});
   }
   return table;
+}
+
+/// Every device of this machine and program, with what the weights take there.
+Json runs_on(const ModelWeights& weights) {
+  Json out = Json::array({{{"device", "cpu"}, {"dtype", "f32"}, {"weight_bytes", 4 * weights.parameters}}});
+  if (const auto device = find_cuda_device()) {
+    for (const char* dtype : {"bf16", "fp8"}) out.push_back({{"device", "cuda"}, {"name", device->name}, {"dtype", dtype}, {"weight_bytes", 2 * weights.parameters}, {"free_bytes", device->free_bytes}});
+  }
+  return out;
 }
 
 }  // namespace
@@ -64,7 +74,7 @@ Json describe_model(const std::string& folder) {
       {"cache_bytes_per_token", {{"bf16", cache_bytes_per_token(c, CacheFormat::Bf16)}, {"fp8", cache_bytes_per_token(c, CacheFormat::Fp8)}}},
       {"cache", cache_table(c)},
       {"unused_tensors", weights.unused},
-      {"runs_on", Json::array({{{"device", "cpu"}, {"dtype", "f32"}, {"weight_bytes", 4 * weights.parameters}}})},
+      {"runs_on", runs_on(weights)},
   };
 }
 
