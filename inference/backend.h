@@ -67,7 +67,7 @@ class Backend {
   /// Copies a page's contents, for a fork that goes on writing in a page that two sequences share.
   virtual void copy_page(std::int32_t from, std::int32_t to) = 0;
 
-  /// From the next forward() on, appends the chosen positions of every new token to `into` (not owned); null: keeps none.
+  /// From the next forward() on, appends what is decided for every new token to `into` (not owned); null: keeps none.
   virtual void record_selections(Selections* into) = 0;
 
   /// For run records: what results depend on (device, instruction set, number formats), and nothing else.

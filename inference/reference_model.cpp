@@ -110,7 +110,7 @@ struct ReferenceModel::Moe {
     if (w.shared) shared.emplace_back(*w.shared, f);
   }
 
-  std::vector<float> operator()(const std::vector<float>& x, const ModelConfig& c) const {
+  std::vector<float> operator()(const std::vector<float>& x, const ModelConfig& c, int layer, std::int64_t position, const ForwardTrace& trace) const {
     std::vector<float> scores = gate(x);
     for (float& s : scores) s = 1.0f / (1.0f + std::exp(-s));
     std::vector<float> ranked(scores.size());
@@ -128,7 +128,9 @@ struct ReferenceModel::Moe {
         if (!std::binary_search(kept.begin(), kept.end(), static_cast<std::int32_t>(i / group_size))) ranked[i] = -std::numeric_limits<float>::infinity();
       }
     }
-    const auto chosen = select_top_reference(ranked, c.experts_per_token);
+    auto chosen = select_top_reference(ranked, c.experts_per_token);
+    if (trace.routed) trace.routed(layer, position, chosen, ranked);
+    if (trace.forced_experts) chosen = trace.forced_experts(layer, position);
     float total = 0;
     for (const auto e : chosen) total += scores[static_cast<std::size_t>(e)];
     std::vector<float> out(x.size(), 0.0f);
@@ -216,6 +218,7 @@ std::vector<std::int32_t> ReferenceModel::choose(const Layer& layer, int index, 
   }
   auto chosen = select_top_reference(scores, config_.index_topk);
   if (trace.selected) trace.selected(index, sequence.length, chosen, scores);
+  if (trace.forced_positions) chosen = trace.forced_positions(index, sequence.length);
   return chosen;
 }
 
@@ -289,7 +292,7 @@ std::vector<float> ReferenceModel::forward(Sequence& sequence, std::span<const s
       attend(layer, static_cast<int>(i), rms_norm(x, layer.attention_norm, config_.norm_eps), sequence, trace, added);
       for (std::size_t d = 0; d < dim; ++d) x[d] += added[d];
       const auto normed = rms_norm(x, layer.mlp_norm, config_.norm_eps);
-      added = layer.dense.empty() ? layer.moe.front()(normed, config_) : layer.dense.front()(normed);
+      added = layer.dense.empty() ? layer.moe.front()(normed, config_, static_cast<int>(i), sequence.length, trace) : layer.dense.front()(normed);
       for (std::size_t d = 0; d < dim; ++d) x[d] += added[d];
       if (trace.hidden) trace.hidden(static_cast<int>(i), sequence.length, x);
     }

@@ -27,6 +27,13 @@ struct ForwardTrace {
   std::function<void(int, std::int64_t, std::span<const std::int32_t>, std::span<const float>)> selected;
   /// (layer, position, residual stream [dim] after the layer)
   std::function<void(int, std::int64_t, std::span<const float>)> hidden;
+  /// (layer, position, experts chosen ascending, corrected scores of all experts, -inf outside of the kept groups)
+  std::function<void(int, std::int64_t, std::span<const std::int32_t>, std::span<const float>)> routed;
+
+  /// Decisions made elsewhere, to be followed instead of the own ones, which `selected` and `routed` still show: a choice is a step function, and
+  /// two implementations that round differently can only be compared where they choose alike. (layer, position); may be empty functions.
+  std::function<std::vector<std::int32_t>(int, std::int64_t)> forced_positions;
+  std::function<std::vector<std::int32_t>(int, std::int64_t)> forced_experts;
 };
 
 class ReferenceModel {

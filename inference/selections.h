@@ -1,6 +1,6 @@
 #pragma once
 
-// Which positions the indexer chose, kept on request for tests and `gauntlet model logits`.
+// What a forward pass decided for every token, kept on request: for tests, which let the reference decide alike, and for `gauntlet model logits`.
 
 #include <cstdint>
 #include <vector>
@@ -8,8 +8,10 @@
 namespace gauntlet {
 
 struct Selections {
-  int k = 0;                                      ///< index_topk
-  std::vector<std::vector<std::int32_t>> layers;  ///< [layers][tokens × k]: ascending, padded with -1
+  int k = 0;                                       ///< index_topk
+  std::vector<std::vector<std::int32_t>> layers;   ///< [layers][tokens × k]: positions, ascending, padded with -1; empty without an indexer
+  int experts_per_token = 0;
+  std::vector<std::vector<std::int32_t>> experts;  ///< [layers][tokens × experts_per_token], ascending; empty in dense layers. CUDA only
 };
 
 }  // namespace gauntlet

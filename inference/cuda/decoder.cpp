@@ -125,6 +125,8 @@ void Decoder::launch(const kernels::TokenBatch& batch, int longest, Selections* 
   if (record != nullptr) {
     record->k = config_.index_topk;
     record->layers.resize(weights_.layers.size());
+    record->experts_per_token = config_.experts_per_token;
+    record->experts.resize(weights_.layers.size());
   }
   for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
     const CudaLayer& layer = weights_.layers[i];
@@ -132,7 +134,7 @@ void Decoder::launch(const kernels::TokenBatch& batch, int longest, Selections* 
     attention(static_cast<int>(i), layer, batch, longest, record);
     norm(layer.mlp_norm, batch.tokens);
     if (layer.mlp.width > 0) mlp(layer.mlp, batch.tokens);
-    if (layer.router.size() > 0) experts(layer, batch.tokens);
+    if (layer.router.size() > 0) experts(layer, batch.tokens, record == nullptr ? nullptr : &record->experts[i]);
   }
 }
 
@@ -179,11 +181,12 @@ void Decoder::choose(int index, const CudaLayer& layer, const kernels::TokenBatc
     kernels::index_scores({.batch = batch, .layout = layout_, .first = first, .rows = rows, .heads = config_.index_heads, .longest = longest, .skip_up_to = k, .queries = index_queries_.data(), .weights = index_weights_.data(), .index_pages = cache_[static_cast<std::size_t>(index)].index_keys.data(), .scores = scores_.data(), .score_stride = stride}, on_.get());
     kernels::top_positions({.rows = rows, .k = k, .last = batch.positions + first, .scores = scores_.data(), .score_stride = stride, .chosen = chosen_.data() + std::int64_t{first} * k}, on_.get());
   }
-  if (record == nullptr) return;
-  auto& into = record->layers[static_cast<std::size_t>(index)];
-  const std::size_t at = into.size(), size = count(tokens, k);
-  into.resize(at + size);
-  cuda_check(cudaMemcpyAsync(into.data() + at, chosen_.data(), size * sizeof(std::int32_t), cudaMemcpyDeviceToHost, on_.get()));
+  if (record != nullptr) append_blocking(chosen_, count(tokens, k), record->layers[static_cast<std::size_t>(index)]);
+}
+
+void Decoder::append_blocking(const DeviceBuffer<std::int32_t>& from, std::size_t size, std::vector<std::int32_t>& into) {
+  into.resize(into.size() + size);
+  cuda_check(cudaMemcpyAsync(into.data() + into.size() - size, from.data(), size * sizeof(std::int32_t), cudaMemcpyDeviceToHost, on_.get()));
   on_.wait_blocking();
 }
 
@@ -193,10 +196,11 @@ void Decoder::mlp(const CudaMlp& mlp, int tokens) {
   products_.multiply({.rows = tokens, .outputs = config_.dim, .inner = mlp.width, .weights = mlp.down.data(), .x = activated_.data(), .x_stride = mlp.width, .y = stream_.data(), .y_stride = config_.dim, .output = ProductOutput::AddFloat}, on_.get());
 }
 
-void Decoder::experts(const CudaLayer& layer, int tokens) {
+void Decoder::experts(const CudaLayer& layer, int tokens, std::vector<std::int32_t>* record) {
   const int per_token = config_.experts_per_token;
   kernels::float_linear({.rows = tokens, .outputs = config_.experts, .dim = config_.dim, .scale = 1.0f, .x = normed_float_.data(), .weight = layer.router.data(), .y = router_.data()}, on_.get());
   kernels::route({.tokens = tokens, .experts = config_.experts, .groups = config_.groups, .groups_kept = config_.groups_kept, .per_token = per_token, .normalise = config_.normalise_gates, .routed_scale = static_cast<float>(config_.routed_scale), .logits = router_.data(), .correction = layer.correction.data(), .chosen = experts_chosen_.data(), .weights = gate_weights_.data()}, on_.get());
+  if (record != nullptr) append_blocking(experts_chosen_, count(tokens, per_token), *record);
   const kernels::DispatchArgs sorted{.tokens = tokens, .experts = config_.experts, .per_token = per_token, .chosen = experts_chosen_.data(), .slot_of = slot_of_.data(), .token_of = token_of_.data(), .tile_expert = tile_expert_.data(), .tile_first = tile_first_.data(), .tile_rows = tile_rows_.data()};
   kernels::dispatch(sorted, on_.get());
   const kernels::GroupedTiles tiles{.count = sorted.max_tiles(), .expert = tile_expert_.data(), .first = tile_first_.data(), .rows = tile_rows_.data()};

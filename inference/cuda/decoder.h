@@ -29,6 +29,7 @@ class Decoder {
   void launch(const kernels::TokenBatch& batch, int longest, Selections* record);
 
   const float* stream() const { return stream_.data(); }  ///< [tokens, dim]
+  DenseProducts& products() { return products_; }
   std::size_t page_bytes() const;
   void copy_page(std::int32_t from, std::int32_t to);
   void poison_page(std::int32_t page);
@@ -40,7 +41,8 @@ class Decoder {
   void attention(int index, const CudaLayer& layer, const kernels::TokenBatch& batch, int longest, Selections* record);
   void choose(int index, const CudaLayer& layer, const kernels::TokenBatch& batch, int longest, Selections* record);
   void mlp(const CudaMlp& mlp, int tokens);
-  void experts(const CudaLayer& layer, int tokens);
+  void experts(const CudaLayer& layer, int tokens, std::vector<std::int32_t>* record);
+  void append_blocking(const DeviceBuffer<std::int32_t>& from, std::size_t size, std::vector<std::int32_t>& into);
   void norm(const DeviceBuffer<float>& weight, int tokens);
 
   const ModelConfig& config_;
@@ -59,10 +61,6 @@ class Decoder {
   DeviceBuffer<float> gate_up_, router_, gate_weights_, expert_out_;
   DeviceBuffer<Bf16> activated_, expert_activated_;
   DeviceBuffer<std::int32_t> experts_chosen_, slot_of_, token_of_, tile_expert_, tile_first_, tile_rows_;
-
- public:
-  DenseProducts& products() { return products_; }
-  const Bf16* normed() const { return normed_.data(); }
 };
 
 }  // namespace gauntlet
