@@ -76,5 +76,7 @@ std::vector<Figure> bench_worlds(const Settings& settings);
 std::vector<Figure> bench_verify(const Settings& settings);
 std::vector<Figure> bench_episodes(const Settings& settings);
 std::vector<Figure> bench_memory(const Settings& settings);
+/// None, with a word on stderr, where there is no CUDA device.
+std::vector<Figure> bench_kernels(const Settings& settings);
 
 }  // namespace gauntlet::bench

@@ -21,7 +21,8 @@ struct Entry {
 
 // Memory comes first: later on, freed memory of other benchmarks would hide part of the growth.
 constexpr Entry kEntries[] = {{"memory", bench_memory}, {"synth", bench_synth},   {"tools", bench_tools},
-                              {"worlds", bench_worlds}, {"verify", bench_verify}, {"episodes", bench_episodes}};
+                              {"worlds", bench_worlds}, {"verify", bench_verify}, {"episodes", bench_episodes},
+                              {"kernels", bench_kernels}};
 
 /// The other process of gate step 5, started by bench_synth.
 int recheck() {
@@ -35,7 +36,7 @@ int recheck() {
 constexpr std::string_view kHelp =
     "Usage: gauntlet_bench [NAME...] [OPTIONS]\n"
     "Measures the figures that Gauntlet promises and prints each beside its target (docs/performance.md).\n\n"
-    "NAME            only benchmarks whose name holds one of these: memory, synth, tools, worlds, verify, episodes\n"
+    "NAME            only benchmarks whose name holds one of these: memory, synth, tools, worlds, verify, episodes, kernels\n"
     "--repeats N     measured repeats, whose median is compared with the target (5)\n"
     "--threads N     threads of the parallel figures (2)\n"
     "--seed N        seed of tasks and worlds (1)\n"
@@ -111,7 +112,7 @@ int run(const std::vector<std::string>& given) {
       std::cout << (arguments.json ? dump_json(to_json(figure, clock)) + "\n" : to_text(figure, clock)) << std::flush;
     }
   }
-  require(any, ErrorKind::Usage, "no benchmark has that name; accepted: memory, synth, tools, worlds, verify, episodes");
+  require(any, ErrorKind::Usage, "no benchmark has that name; accepted: memory, synth, tools, worlds, verify, episodes, kernels");
   return 0;
 }
 

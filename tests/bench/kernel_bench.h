@@ -1,0 +1,52 @@
+#pragma once
+
+// Timed rows of the CUDA kernels: each family's file times its kernels at shapes of real models and says what they must move and compute.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "inference/cuda/kernel_time.h"
+
+namespace gauntlet::bench {
+
+/// The least that a launch has to do: bytes of device memory read and written once, and floating-point operations of the matrix units
+/// (0 where they are not used).
+struct KernelWork {
+  double bytes = 0;
+  double flops = 0;
+};
+
+struct KernelTime {
+  std::string name;  ///< "rms_norm.64x7168"
+  KernelWork work;
+  double us = 0;
+};
+
+/// What a family's function writes its rows into.
+class KernelTimes {
+ public:
+  explicit KernelTimes(bool quick) : quick_(quick) {}
+
+  /// Rows of a smoke test may be small.
+  bool quick() const { return quick_; }
+  const Stream& stream() const { return stream_; }
+  const std::vector<KernelTime>& rows() const { return rows_; }
+
+  /// `body` launches on stream() and can be captured into a graph.
+  template <class Body>
+  void add(std::string name, KernelWork work, Body body) {
+    rows_.push_back({.name = std::move(name), .work = work, .us = kernels::time_us(stream_, body)});
+  }
+
+ private:
+  bool quick_ = false;
+  Stream stream_;
+  std::vector<KernelTime> rows_;
+};
+
+// The table of families is in kernel_bench.cpp.
+void time_row_kernels(KernelTimes& times);     ///< kernel_bench_rows.cpp: embed, rms_norm, silu_multiply, float_linear, draw
+void time_expert_kernels(KernelTimes& times);  ///< kernel_bench_experts.cpp: route, dispatch, combine, grouped products
+
+}  // namespace gauntlet::bench

@@ -1,0 +1,87 @@
+#include <fmt/format.h>
+
+#include <set>
+
+#include "inference/cuda/grouped_product.h"
+#include "inference/cuda/kernel_data.h"
+#include "inference/cuda/moe.h"
+#include "tests/bench/kernel_bench.h"
+
+namespace gauntlet::bench {
+namespace {
+
+using kernels::OnDevice;
+using kernels::poisoned_on_device;
+using kernels::random_floats;
+
+struct Layer {
+  int tokens = 0;
+  int experts = 0;
+  int groups = 1;
+  int groups_kept = 1;
+  int per_token = 0;
+  int dim = 0;
+  int width = 0;
+};
+
+/// One mixture-of-experts layer, kernel by kernel, each on what the one before it wrote.
+void time_layer(KernelTimes& times, const Layer& layer) {
+  Rng rng(1);
+  const auto tokens = static_cast<std::size_t>(layer.tokens), experts = static_cast<std::size_t>(layer.experts), slots = tokens * static_cast<std::size_t>(layer.per_token);
+  const auto dim = static_cast<std::size_t>(layer.dim), width = static_cast<std::size_t>(layer.width);
+  const cudaStream_t stream = times.stream().get();
+  const std::string shape = fmt::format("{}x{}of{}.{}x{}", layer.tokens, layer.per_token, layer.experts, layer.dim, layer.width);
+
+  const OnDevice<float> logits(random_floats(rng, tokens * experts)), correction(random_floats(rng, experts, -0.1f, 0.1f));
+  const auto chosen = poisoned_on_device<std::int32_t>(slots), slot_of = poisoned_on_device<std::int32_t>(slots), token_of = poisoned_on_device<std::int32_t>(slots);
+  const auto weights = poisoned_on_device<float>(slots);
+  const kernels::RouteArgs route{.tokens = layer.tokens, .experts = layer.experts, .groups = layer.groups, .groups_kept = layer.groups_kept, .per_token = layer.per_token,
+                                 .logits = logits.data(), .correction = correction.data(), .chosen = chosen.data(), .weights = weights.data()};
+  times.add("route." + shape, {.bytes = 4.0 * static_cast<double>(tokens * experts) + 8.0 * static_cast<double>(slots)}, [&] { kernels::route(route, stream); });
+
+  kernels::DispatchArgs dispatch{.tokens = layer.tokens, .experts = layer.experts, .per_token = layer.per_token, .chosen = chosen.data(), .slot_of = slot_of.data(), .token_of = token_of.data()};
+  const auto tiles = static_cast<std::size_t>(dispatch.max_tiles());
+  const auto tile_expert = poisoned_on_device<std::int32_t>(tiles), tile_first = poisoned_on_device<std::int32_t>(tiles), tile_rows = poisoned_on_device<std::int32_t>(tiles);
+  dispatch.tile_expert = tile_expert.data();
+  dispatch.tile_first = tile_first.data();
+  dispatch.tile_rows = tile_rows.data();
+  times.add("dispatch." + shape, {.bytes = 12.0 * static_cast<double>(slots) + 12.0 * static_cast<double>(tiles)}, [&] { kernels::dispatch(dispatch, stream); });
+
+  // Weights that no random generator has to fill: 0x3c3c is 0.0115 in bf16.
+  const auto constant = [](std::size_t count) {
+    DeviceBuffer<Bf16> buffer(count);
+    cuda_check(cudaMemset(buffer.data(), 0x3c, buffer.size_bytes()));
+    cuda_check(cudaDeviceSynchronize());
+    return buffer;
+  };
+  const auto found = chosen.get();
+  const auto active = static_cast<double>(std::set<std::int32_t>(found.begin(), found.end()).size());
+  const DeviceBuffer<Bf16> gate_up = constant(experts * 2 * width * dim), down = constant(experts * dim * width);
+  const OnDevice<Bf16> x(kernels::random_bf16s(rng, tokens * dim));
+  const auto gated = poisoned_on_device<Bf16>(slots * width);
+  const auto parts = poisoned_on_device<float>(slots * dim);
+  const OnDevice<float> out(std::vector<float>(tokens * dim, 0.0f));
+  const kernels::GroupedTiles list{.count = dispatch.max_tiles(), .expert = tile_expert.data(), .first = tile_first.data(), .rows = tile_rows.data()};
+  const double matrix = static_cast<double>(width) * static_cast<double>(dim), all = static_cast<double>(slots);
+  times.add("grouped_gate_up." + shape, {.bytes = active * 4 * matrix + 2.0 * static_cast<double>(tokens * dim + slots * width), .flops = all * 4 * matrix}, [&] {
+    kernels::grouped_gate_up({.tiles = list, .dim = layer.dim, .width = layer.width, .token_of = token_of.data(), .x = x.data(), .weights = gate_up.data(), .y = gated.data()}, stream);
+  });
+  times.add("grouped_down." + shape, {.bytes = active * 2 * matrix + 2.0 * static_cast<double>(slots * width) + 4.0 * static_cast<double>(slots * dim), .flops = all * 2 * matrix}, [&] {
+    kernels::grouped_down({.tiles = list, .dim = layer.dim, .width = layer.width, .x = gated.data(), .weights = down.data(), .y = parts.data()}, stream);
+  });
+  times.add("combine." + shape, {.bytes = 4.0 * static_cast<double>(slots * dim) + 8.0 * static_cast<double>(tokens * dim)}, [&] {
+    kernels::combine({.tokens = layer.tokens, .per_token = layer.per_token, .dim = layer.dim, .slot_of = slot_of.data(), .weights = weights.data(), .parts = parts.data(), .stream = out.data()}, stream);
+  });
+}
+
+}  // namespace
+
+void time_expert_kernels(KernelTimes& times) {
+  time_layer(times, {.tokens = 16, .experts = 16, .per_token = 4, .dim = 256, .width = 128});
+  if (times.quick()) return;
+  time_layer(times, {.tokens = 256, .experts = 16, .per_token = 4, .dim = 512, .width = 256});
+  // DeepSeek-V3.2's experts, as many as one of eight devices holds in decoding and all the choices in prefill.
+  for (const int tokens : {1, 16, 64, 256, 1024}) time_layer(times, {.tokens = tokens, .experts = 32, .groups = 8, .groups_kept = 4, .per_token = 8, .dim = 7168, .width = 2048});
+}
+
+}  // namespace gauntlet::bench

@@ -1,0 +1,35 @@
+#include "tests/bench/matrix_peak.h"
+
+#include "inference/cuda/common.cuh"
+
+namespace gauntlet::bench {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kChains = 8;  ///< independent products of a warp, so that none waits for another
+
+/// Grid: any; each warp multiplies in kChains chains.
+__global__ void __launch_bounds__(kThreads) matrix_peak_kernel(MatrixPeakArgs args) {
+  const unsigned seed = threadIdx.x + blockIdx.x;
+  const unsigned a[4] = {seed, seed + 1, seed + 2, seed + 3};
+  float sums[kChains][4] = {};
+  for (int step = 0; step < args.steps; ++step) {
+#pragma unroll
+    for (int c = 0; c < kChains; ++c) kernels::multiply_add(sums[c], a, seed + c, seed - c);
+  }
+  float total = 0;
+#pragma unroll
+  for (int c = 0; c < kChains; ++c) total += sums[c][0] + sums[c][1] + sums[c][2] + sums[c][3];
+  if (total == 12345.678f) *args.out = total;
+}
+
+}  // namespace
+
+double MatrixPeakArgs::flops() const { return static_cast<double>(blocks) * (kThreads / 32) * steps * kChains * 2 * 16 * 8 * 16; }
+
+void matrix_peak(const MatrixPeakArgs& args, CudaStream stream) {
+  matrix_peak_kernel<<<static_cast<unsigned>(args.blocks), kThreads, 0, stream>>>(args);
+  cuda_check(cudaGetLastError());
+}
+
+}  // namespace gauntlet::bench
