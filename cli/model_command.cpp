@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "cli/model_bench_command.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "inference/mapped_file.h"
@@ -136,10 +137,10 @@ std::vector<std::int32_t> generate_ids(const ModelGenerateOptions& options) {
 namespace {
 
 void add_model_options(CLI::App* command, TokenModelOptions& options, std::string& ids) {
-  command->add_option("--model", options.folder, "Folder with config.json and safetensors weights")->required();
-  command->add_option("--ids", ids, "A file with a JSON array of token ids")->required();
-  command->add_option("--device", options.device, "cpu or cuda")->capture_default_str();
-  command->add_option("--dtype", options.dtype, "f32 (cpu), bf16 or fp8 (cuda; fp8: bf16 arithmetic over an FP8 cache); left out: the first for the device");
+  command->add_option("--model", options.folder, "Folder with config.json and safetensors weights")->type_name("DIR")->required();
+  command->add_option("--ids", ids, "A file with a JSON array of token ids")->type_name("FILE")->required();
+  command->add_option("--device", options.device, "cpu or cuda")->type_name("DEVICE")->capture_default_str();
+  command->add_option("--dtype", options.dtype, "f32 (cpu), bf16 or fp8 (cuda; fp8: bf16 arithmetic over an FP8 cache); left out: the first for the device")->type_name("TYPE");
 }
 
 }  // namespace
@@ -159,7 +160,7 @@ void add_model_command(CLI::App& app, Context& context) {
     bool json = false;
   };
   auto info_options = std::make_shared<InfoOptions>();
-  info->add_option("DIR", info_options->folder, "Folder with config.json and safetensors weights")->required();
+  info->add_option("DIR", info_options->folder, "Folder with config.json and safetensors weights")->type_name("")->required();
   info->add_flag("--json", info_options->json, "One JSON object; sizes in bytes");
   info->callback([info_options] {
     const Json found = describe_model(info_options->folder);
@@ -170,18 +171,21 @@ void add_model_command(CLI::App& app, Context& context) {
   CLI::App* logits = command->add_subcommand("logits", "Write the logits after every token, and the positions that sparse attention chose");
   auto logits_options = std::make_shared<ModelLogitsOptions>();
   add_model_options(logits, logits_options->model, logits_options->ids);
-  logits->add_option("--out", logits_options->out, "The safetensors file to write: logits [tokens, vocab], selected.LAYER [tokens, k]")->required();
+  logits->add_option("--out", logits_options->out, "The safetensors file to write: logits [tokens, vocab], selected.LAYER [tokens, k]")->type_name("FILE")->required();
   context.manuals[logits] = {.description = "", .examples = {{"Logits of a list of ids", "gauntlet model logits --model DIR --ids ids.json --out out.safetensors"}}, .exit_status = {}, .see_also = {"docs/model.md"}};
   logits->callback([logits_options] { run_model_logits(*logits_options); });
 
   CLI::App* generate = command->add_subcommand("generate", "Continue token ids, and print {\"ids\": [...]} with the new ones");
   auto generate_options = std::make_shared<ModelGenerateOptions>();
   add_model_options(generate, generate_options->model, generate_options->ids);
-  generate->add_option("--max-new", generate_options->max_new, "At most so many new ids")->capture_default_str();
-  generate->add_option("--temperature", generate_options->temperature, "0: always the most likely token")->capture_default_str();
+  generate->add_option("--max-new", generate_options->max_new, "At most so many new ids")->type_name("N")->capture_default_str();
+  generate->add_option("--temperature", generate_options->temperature, "0: always the most likely token")->type_name("T")->capture_default_str();
   generate->add_flag("--ignore-eos", generate_options->ignore_eos, "Go on after an end-of-text id");
   context.manuals[generate] = {.description = "", .examples = {{"32 more ids, the most likely ones", "gauntlet model generate --model DIR --ids ids.json --max-new 32 --temperature 0"}}, .exit_status = {}, .see_also = {"docs/model.md"}};
   generate->callback([generate_options] { write_json_line(Json{{"ids", generate_ids(*generate_options)}}); });
+
+  add_model_bench_command(*command, context);
+  add_model_random_command(*command, context);
 }
 
 }  // namespace gauntlet

@@ -139,6 +139,7 @@ CacheSize CpuBackend::cache() const {
 
 std::span<const float> CpuBackend::forward(std::span<const SequenceStep> steps) {
   impl_->list_tokens(steps);
+  impl_->moe_scratch.touched = 0;
   if (impl_->tokens.empty()) return {};
   impl_->run_layers();
   impl_->compute_logits(steps);
@@ -161,6 +162,21 @@ void CpuBackend::record_selections(Selections* into) { impl_->selections = into;
 std::string CpuBackend::describe() const {
   return fmt::format("CPU, {}, {} weights, float32 cache", isa_name(impl_->kernels.isa), impl_->options.format == WeightFormat::Int8 ? "8-bit" : "exact");
 }
+
+StepFootprint CpuBackend::footprint() const {
+  const ModelConfig& config = impl_->source.config;
+  const int moe_layers = config.layers - config.dense_layers;
+  const auto layers = static_cast<std::size_t>(config.layers);
+  const std::size_t routed = static_cast<std::size_t>(moe_layers) * static_cast<std::size_t>(config.experts) * impl_->weights.expert_bytes;
+  return {.fixed = impl_->weights.bytes - routed,
+          .expert = impl_->weights.expert_bytes,
+          .moe_layers = moe_layers,
+          .latent_row = layers * static_cast<std::size_t>(config.cache_dim()) * sizeof(float),
+          .index_row = layers * static_cast<std::size_t>(config.index_dim) * sizeof(float)};
+}
+
+std::int64_t CpuBackend::experts_touched() const { return impl_->moe_scratch.touched; }
+int CpuBackend::threads() const { return impl_->pool.threads(); }
 
 std::span<float> CpuBackend::latents(int layer) { return impl_->cache[static_cast<std::size_t>(layer)].latents.span(); }
 std::span<float> CpuBackend::index_keys(int layer) { return impl_->cache[static_cast<std::size_t>(layer)].index_keys.span(); }

@@ -7,6 +7,7 @@
 
 #include "inference/backend.h"
 #include "inference/cpu/packed_matrix.h"
+#include "inference/step_footprint.h"
 
 namespace gauntlet {
 
@@ -33,6 +34,11 @@ class CpuBackend : public Backend {
   void copy_page(std::int32_t from, std::int32_t to) override;
   void record_selections(Selections* into) override;
   std::string describe() const override;
+
+  /// What a step reads, and how many pairs of layer and routed expert the last forward() read.
+  StepFootprint footprint() const;
+  std::int64_t experts_touched() const;
+  int threads() const;
 
   /// The cache of one layer, for tests: latent and rotary key [pages × 64, cache_dim]; index keys [pages × 64, index_dim].
   std::span<float> latents(int layer);

@@ -94,6 +94,7 @@ void run_moe(const CpuKernels& kernels, ThreadPool& pool, const CpuMoe& moe, con
     const auto row = static_cast<std::size_t>(scratch.first[e]);
     const int rows = scratch.first[e + 1] - scratch.first[e];
     if (rows == 0) continue;
+    ++scratch.touched;
     up.push_back(moe.experts[e].gate_up.product(gathered + row * dim, config.dim, rows, gate_up + row * 2 * width, 2 * config.expert_width));
     down.push_back(moe.experts[e].down.product(gate_up + row * 2 * width, 2 * config.expert_width, rows, out + row * dim, config.dim));
   }

@@ -13,6 +13,7 @@ struct CpuMoeScratch {
   std::vector<float> gate_up, scores, gathered, expert_gate_up, expert_out;
   std::vector<std::int32_t> chosen;       ///< [tokens, experts_per_token], ascending
   std::vector<float> weights;             ///< [tokens, experts_per_token]
+  std::int64_t touched = 0;               ///< experts that were read, added up over layers
   std::vector<int> first, slot;           ///< rows of each expert; place of (token, choice) among the gathered rows
 };
 

@@ -16,6 +16,7 @@ class Packer {
   CpuMoe moe(const MoeWeights& w) {
     CpuMoe out{.gate = exact({&w.gate}), .correction = w.correction, .experts = {}, .shared = {}};
     for (const auto& expert : w.experts) out.experts.push_back(mlp(expert));
+    out_.expert_bytes = out.experts.front().gate_up.bytes() + out.experts.front().down.bytes();
     if (w.shared) out.shared = mlp(*w.shared);
     return out;
   }

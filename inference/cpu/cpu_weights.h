@@ -42,6 +42,7 @@ struct CpuWeights {
   std::vector<float> final_norm;
   PackedMatrix head;
   std::size_t bytes = 0;               ///< packed
+  std::size_t expert_bytes = 0;        ///< packed, of one routed expert of one layer
 };
 
 CpuWeights pack_weights(const ModelWeights& weights, WeightFormat format);

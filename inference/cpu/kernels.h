@@ -71,6 +71,8 @@ struct CpuKernels {
   void (*rms_norm)(const float* x, const float* weight, float eps, int size, float* out) = nullptr;
   /// a[i] = silu(a[i]) · b[i]
   void (*silu_multiply)(float* a, const float* b, int size) = nullptr;
+  /// Exclusive or over whole blocks of 256 bytes: reads memory and does next to nothing else.
+  std::uint32_t (*read)(const void* data, std::size_t bytes) = nullptr;
 };
 
 /// Only levels up to detect_isa() may be asked for.

@@ -294,8 +294,25 @@ struct Kernels {
     }
   }
 
+  static std::uint32_t read(const void* data, std::size_t bytes) {
+    const auto* p = static_cast<const unsigned char*>(data);
+    Words acc[4] = {};
+    std::size_t i = 0;
+    for (; i + 256 <= bytes; i += 256) {
+      for (std::size_t j = 0; j < 4; ++j) {
+        Words w;
+        __builtin_memcpy(&w, p + i + 64 * j, sizeof w);
+        acc[j] ^= w;
+      }
+    }
+    const Words all = (acc[0] ^ acc[1]) ^ (acc[2] ^ acc[3]);
+    std::uint32_t out = 0;
+    for (int lane = 0; lane < 16; ++lane) out ^= all[lane];
+    return out;
+  }
+
   static constexpr CpuKernels table(Isa isa) {
-    return {.isa = isa, .matmul = matmul, .attend = attend, .index_scores = index_scores, .rms_norm = rms_norm, .silu_multiply = silu_multiply};
+    return {.isa = isa, .matmul = matmul, .attend = attend, .index_scores = index_scores, .rms_norm = rms_norm, .silu_multiply = silu_multiply, .read = read};
   }
 };
 

@@ -1,0 +1,65 @@
+#include "cli/bench_device.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "core/error.h"
+#include "inference/cpu/cpu_backend.h"
+#include "inference/cpu/read_rate.h"
+
+namespace gauntlet {
+namespace {
+
+/// "AMD EPYC", as /proc/cpuinfo has it.
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(std::min(line.size(), line.find(':') + 2));
+  }
+  return "unknown processor";
+}
+
+/// The backend and what it reads from.
+struct CpuModel {
+  Checkpoint checkpoint;
+  ModelWeights weights;
+  CpuBackend backend;
+
+  CpuModel(const BenchDeviceOptions& options, const CpuBackendOptions& cpu) : checkpoint(options.folder), weights(bind_weights(load_model_config(options.folder), checkpoint)), backend(weights, cpu) {}
+};
+
+/// Keeps the weights for as long as the backend is used.
+class OwningBackend final : public Backend {
+ public:
+  explicit OwningBackend(std::shared_ptr<CpuModel> model) : model_(std::move(model)) {}
+  const ModelConfig& config() const override { return model_->backend.config(); }
+  CacheSize cache() const override { return model_->backend.cache(); }
+  int max_tokens() const override { return model_->backend.max_tokens(); }
+  std::span<const float> forward(std::span<const SequenceStep> steps) override { return model_->backend.forward(steps); }
+  void copy_page(std::int32_t from, std::int32_t to) override { model_->backend.copy_page(from, to); }
+  void record_selections(Selections* into) override { model_->backend.record_selections(into); }
+  std::string describe() const override { return model_->backend.describe(); }
+
+ private:
+  std::shared_ptr<CpuModel> model_;  ///< shared with the functions of the BenchDevice
+};
+
+}  // namespace
+
+BenchDevice open_bench_device(const BenchDeviceOptions& options) {
+  require(options.device == "cpu" || options.device == "cuda", ErrorKind::Usage, fmt::format("--device: found \"{}\"; accepted: cpu, cuda", options.device));
+  require(options.device == "cpu", ErrorKind::Usage, "--device cuda: this build has no CUDA backend; accepted: cpu");
+  require(options.weights == "exact" || options.weights == "int8", ErrorKind::Usage, fmt::format("--weights: found \"{}\"; accepted: exact, int8", options.weights));
+  const auto model = std::make_shared<CpuModel>(options, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = options.pages});
+  const auto pool = std::make_shared<ThreadPool>(model->backend.threads());
+  return {.hardware = fmt::format("{}, {} cores", processor_name(), ::sysconf(_SC_NPROCESSORS_ONLN)),
+          .threads = model->backend.threads(),
+          .backend = std::make_unique<OwningBackend>(model),
+          .footprint = model->backend.footprint(),
+          .read_rate = [pool](std::size_t bytes) { return measure_read_rate(cpu_kernels(detect_isa()), *pool, bytes); },
+          .experts_touched = [model] { return model->backend.experts_touched(); }};
+}
+
+}  // namespace gauntlet
