@@ -10,6 +10,7 @@ namespace gauntlet {
 namespace {
 
 constexpr float kLatentNormEps = 1e-6f;
+constexpr std::int64_t kScorePositions = 8 * kPageTokens;  ///< of one task
 
 void layer_norm(float* x, const std::vector<float>& weight, const std::vector<float>& bias) {
   const auto size = static_cast<float>(weight.size());
@@ -23,31 +24,33 @@ void layer_norm(float* x, const std::vector<float>& weight, const std::vector<fl
 
 }  // namespace
 
-CpuAttention::CpuAttention(const ModelConfig& config, const CpuKernels& kernels, ThreadPool& pool, const RopeTable& rope, bool dense)
+CpuAttention::CpuAttention(const ModelConfig& config, Products& products, const RopeTable& rope, bool dense)
     : config_(config),
-      kernels_(kernels),
-      pool_(pool),
+      products_(products),
+      kernels_(products.kernels()),
+      pool_(products.pool()),
       rope_(rope),
       dense_(dense || !config.has_indexer()),
       query_width_(static_cast<std::size_t>(config.heads) * static_cast<std::size_t>(config.qk_dim())),
       index_query_width_(static_cast<std::size_t>(config.index_heads) * static_cast<std::size_t>(config.index_dim)),
       input_width_((config.q_rank > 0 ? static_cast<std::size_t>(config.q_rank) : query_width_) + static_cast<std::size_t>(config.cache_dim() + config.index_dim + config.index_heads)),
       query_columns_(query_width_ + index_query_width_),
-      scratch_(static_cast<std::size_t>(pool.threads())) {}
+      choices_(static_cast<std::size_t>(pool_.threads())),
+      weights_(static_cast<std::size_t>(pool_.threads())) {}
 
 void CpuAttention::project(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const float* x) {
   const std::size_t count = tokens.size();
   const auto rank = static_cast<std::size_t>(config_.q_rank);
   input_.resize(count * input_width_);
   query_.resize(count * query_columns_);
-  multiply(kernels_, pool_, layer.input, x, config_.dim, static_cast<int>(count), input_.data(), static_cast<std::ptrdiff_t>(input_width_));
+  products_.multiply(layer.input, {x, config_.dim, static_cast<int>(count)}, {input_.data(), static_cast<std::ptrdiff_t>(input_width_)});
   if (rank == 0) {
     for (std::size_t t = 0; t < count; ++t) std::copy_n(input_.data() + t * input_width_, query_width_, query_.data() + t * query_columns_);
     return;
   }
   latent_.resize(count * rank);
   for (std::size_t t = 0; t < count; ++t) kernels_.rms_norm(input_.data() + t * input_width_, layer.q_norm.data(), kLatentNormEps, config_.q_rank, latent_.data() + t * rank);
-  multiply(kernels_, pool_, layer.query, latent_.data(), config_.q_rank, static_cast<int>(count), query_.data(), static_cast<std::ptrdiff_t>(query_columns_));
+  products_.multiply(layer.query, {latent_.data(), config_.q_rank, static_cast<int>(count)}, {query_.data(), static_cast<std::ptrdiff_t>(query_columns_)});
 }
 
 void CpuAttention::write_cache(const CpuLayer& layer, const std::vector<CpuToken>& tokens, CpuLayerCache& cache) {
@@ -67,86 +70,151 @@ void CpuAttention::write_cache(const CpuLayer& layer, const std::vector<CpuToken
   }
 }
 
-/// Fills scratch.positions with what the token attends to.
-void CpuAttention::choose(const CpuToken& token, std::size_t index, const CpuLayerCache& cache, Scratch& scratch) const {
-  const auto count = static_cast<int>(token.position + 1);
-  if (dense_ || count <= config_.index_topk) {
-    scratch.positions.resize(static_cast<std::size_t>(count));
-    for (int i = 0; i < count; ++i) scratch.positions[static_cast<std::size_t>(i)] = i;
-    return;
-  }
+void CpuAttention::prepare_scores(const CpuToken& token, std::size_t index, Choice& choice) const {
   const auto heads = static_cast<std::size_t>(config_.index_heads), dim = static_cast<std::size_t>(config_.index_dim);
   const std::size_t groups = (heads + 15) / 16;
   const float* weights = input_.data() + (index + 1) * input_width_ - heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(heads)) / std::sqrt(static_cast<float>(dim));
-  scratch.index_query.assign(groups * dim * 16, 0.0f);
-  scratch.head_weights.assign(groups * 16, 0.0f);
+  choice.index_query.assign(groups * dim * 16, 0.0f);
+  choice.head_weights.assign(groups * 16, 0.0f);
   std::vector<float> head(dim);
   for (std::size_t h = 0; h < heads; ++h) {
     std::copy_n(query_.data() + index * query_columns_ + query_width_ + h * dim, dim, head.data());
     rope_.rotate(head.data(), token.position, RopeLayout::HalfSplit);
-    float* lane = scratch.index_query.data() + h / 16 * dim * 16 + h % 16;
+    float* lane = choice.index_query.data() + h / 16 * dim * 16 + h % 16;
     for (std::size_t d = 0; d < dim; ++d) lane[d * 16] = head[d];
-    scratch.head_weights[h] = weights[h] * scale;
+    choice.head_weights[h] = weights[h] * scale;
   }
-  scratch.scores.resize(static_cast<std::size_t>(count));
-  kernels_.index_scores({.queries = scratch.index_query.data(),
-                         .head_weights = scratch.head_weights.data(),
-                         .head_groups = static_cast<int>(groups),
+  choice.scores.resize(static_cast<std::size_t>(token.position + 1));
+}
+
+/// Scores of positions [first, last); first is a page's.
+void CpuAttention::score(const CpuToken& token, std::int64_t first, std::int64_t last, const CpuLayerCache& cache, Choice& choice) const {
+  kernels_.index_scores({.queries = choice.index_query.data(),
+                         .head_weights = choice.head_weights.data(),
+                         .head_groups = static_cast<int>(choice.head_weights.size() / 16),
                          .index_dim = config_.index_dim,
                          .keys = cache.index_keys.data(),
-                         .pages = token.pages,
+                         .pages = token.pages + first / kPageTokens,
                          .page_tokens = kPageTokens,
-                         .count = count,
-                         .out = scratch.scores.data()});
-  select_top(scratch.scores, config_.index_topk, scratch.keys, scratch.positions);
+                         .count = static_cast<int>(last - first),
+                         .out = choice.scores.data() + first});
+}
+
+/// From scores to positions and cache rows.
+void CpuAttention::choose(const CpuToken& token, Choice& choice) const {
+  if (chooses(token)) {
+    select_top(choice.scores, config_.index_topk, choice.keys, choice.positions);
+  } else {
+    choice.positions.resize(static_cast<std::size_t>(token.position + 1));
+    for (std::size_t i = 0; i < choice.positions.size(); ++i) choice.positions[i] = static_cast<std::int32_t>(i);
+  }
+  choice.rows.resize(choice.positions.size());
+  for (std::size_t i = 0; i < choice.rows.size(); ++i) choice.rows[i] = token.pages[choice.positions[i] / kPageTokens] * kPageTokens + choice.positions[i] % kPageTokens;
+}
+
+void CpuAttention::attend(const CpuToken& token, std::size_t index, std::size_t first_head, std::size_t last_head, const CpuLayerCache& cache, const Choice& choice, std::vector<float>& weights) {
+  const auto heads = static_cast<std::size_t>(config_.heads), qk = static_cast<std::size_t>(config_.qk_dim()), nope = static_cast<std::size_t>(config_.nope_dim);
+  const auto rank = static_cast<std::size_t>(config_.kv_rank), cache_dim = static_cast<std::size_t>(config_.cache_dim());
+  float* absorbed = absorbed_.data() + index * heads * cache_dim;
+  float* attended = attended_.data() + index * heads * rank;
+  for (std::size_t h = first_head; h < last_head; ++h) {
+    const float* query = query_.data() + index * query_columns_ + h * qk;
+    std::copy_n(query + nope, config_.rope_dim, absorbed + h * cache_dim + rank);
+    rope_.rotate(absorbed + h * cache_dim + rank, token.position, RopeLayout::Interleaved);
+  }
+  weights.resize((last_head - first_head) * choice.rows.size());
+  kernels_.attend({.queries = absorbed + first_head * cache_dim,
+                   .cache = cache.latents.data(),
+                   .rows = choice.rows.data(),
+                   .chosen = static_cast<int>(choice.rows.size()),
+                   .heads = static_cast<int>(last_head - first_head),
+                   .latent_dim = config_.kv_rank,
+                   .cache_dim = config_.cache_dim(),
+                   .scale = static_cast<float>(config_.softmax_scale()),
+                   .weights = weights.data(),
+                   .out = attended + first_head * rank});
+}
+
+void CpuAttention::key_up(const CpuLayer& layer, std::size_t head, std::size_t first, int count) {
+  const auto heads = static_cast<std::ptrdiff_t>(config_.heads), dim = static_cast<std::ptrdiff_t>(config_.cache_dim()), h = static_cast<std::ptrdiff_t>(head), t = static_cast<std::ptrdiff_t>(first);
+  const auto columns = static_cast<std::ptrdiff_t>(query_columns_);
+  kernels_.matmul(layer.key_up[head].product(query_.data() + t * columns + h * config_.qk_dim(), columns, count, absorbed_.data() + (t * heads + h) * dim, heads * dim));
+}
+
+void CpuAttention::value_up(const CpuLayer& layer, std::size_t head, std::size_t first, int count) {
+  const auto heads = static_cast<std::ptrdiff_t>(config_.heads), rank = static_cast<std::ptrdiff_t>(config_.kv_rank), h = static_cast<std::ptrdiff_t>(head), t = static_cast<std::ptrdiff_t>(first);
+  kernels_.matmul(layer.value_up[head].product(attended_.data() + (t * heads + h) * rank, heads * rank, count, mixed_.data() + (t * heads + h) * config_.v_dim, heads * config_.v_dim));
+}
+
+void CpuAttention::report(const Choice& choice, std::size_t index, std::int32_t* chosen) const {
+  const auto topk = static_cast<std::size_t>(config_.index_topk);
+  if (chosen != nullptr) std::copy_n(choice.positions.begin(), std::min(choice.positions.size(), topk), chosen + index * topk);
+}
+
+/// Enough tokens for all threads: one at a time each.
+void CpuAttention::run_tokens(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const CpuLayerCache& cache, std::int32_t* chosen) {
+  const auto heads = static_cast<std::size_t>(config_.heads);
+  const int count = static_cast<int>(tokens.size());
+  pool_.run(heads, [&](std::size_t h, int) { key_up(layer, h, 0, count); });
+  pool_.run(tokens.size(), [&](std::size_t t, int thread) {
+    Choice& choice = choices_[static_cast<std::size_t>(thread)];
+    if (chooses(tokens[t])) {
+      prepare_scores(tokens[t], t, choice);
+      score(tokens[t], 0, tokens[t].position + 1, cache, choice);
+    }
+    choose(tokens[t], choice);
+    report(choice, t, chosen);
+    attend(tokens[t], t, 0, heads, cache, choice, weights_[static_cast<std::size_t>(thread)]);
+  });
+  pool_.run(heads, [&](std::size_t h, int) { value_up(layer, h, 0, count); });
+}
+
+/// Fewer tokens than threads: their positions are shared out for the scores, their heads for the rest.
+void CpuAttention::run_heads(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const CpuLayerCache& cache, std::int32_t* chosen) {
+  const auto heads = static_cast<std::size_t>(config_.heads);
+  const std::size_t parts = std::min(heads, static_cast<std::size_t>(pool_.threads()));
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    Choice& choice = choices_[t];
+    if (chooses(tokens[t])) {
+      prepare_scores(tokens[t], t, choice);
+      const std::int64_t end = tokens[t].position + 1;
+      pool_.run(static_cast<std::size_t>((end + kScorePositions - 1) / kScorePositions), [&](std::size_t part, int) {
+        const auto first = static_cast<std::int64_t>(part) * kScorePositions;
+        score(tokens[t], first, std::min(end, first + kScorePositions), cache, choice);
+      });
+    }
+    choose(tokens[t], choice);
+    report(choice, t, chosen);
+  }
+  pool_.run(tokens.size() * parts, [&](std::size_t item, int thread) {
+    const std::size_t t = item / parts, first = heads * (item % parts) / parts, last = heads * (item % parts + 1) / parts;
+    for (std::size_t h = first; h < last; ++h) key_up(layer, h, t, 1);
+    attend(tokens[t], t, first, last, cache, choices_[t], weights_[static_cast<std::size_t>(thread)]);
+    for (std::size_t h = first; h < last; ++h) value_up(layer, h, t, 1);
+  });
 }
 
 void CpuAttention::run(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const float* x, CpuLayerCache& cache, float* y, std::vector<std::int32_t>* chosen) {
-  const auto heads = static_cast<std::size_t>(config_.heads), qk = static_cast<std::size_t>(config_.qk_dim()), nope = static_cast<std::size_t>(config_.nope_dim);
-  const auto rank = static_cast<std::size_t>(config_.kv_rank), cache_dim = static_cast<std::size_t>(config_.cache_dim()), v_dim = static_cast<std::size_t>(config_.v_dim);
-  const std::size_t count = tokens.size();
+  const auto heads = static_cast<std::size_t>(config_.heads), count = tokens.size();
+  const auto mixed_width = heads * static_cast<std::size_t>(config_.v_dim);
   project(layer, tokens, x);
   write_cache(layer, tokens, cache);
-
-  absorbed_.resize(count * heads * cache_dim);
-  attended_.resize(count * heads * rank);
-  mixed_.resize(count * heads * v_dim);
-  pool_.run(heads, [&](std::size_t h, int) {
-    kernels_.matmul(layer.key_up[h].product(query_.data() + h * qk, static_cast<std::ptrdiff_t>(query_columns_), static_cast<int>(count), absorbed_.data() + h * cache_dim, static_cast<std::ptrdiff_t>(heads * cache_dim)));
-  });
-
-  const std::size_t chosen_at = chosen != nullptr ? chosen->size() : 0;
-  const auto topk = static_cast<std::size_t>(config_.index_topk);
-  if (chosen != nullptr) chosen->resize(chosen_at + count * topk, -1);
-  pool_.run(count, [&](std::size_t t, int thread) {
-    Scratch& scratch = scratch_[static_cast<std::size_t>(thread)];
-    choose(tokens[t], t, cache, scratch);
-    const auto& positions = scratch.positions;
-    if (chosen != nullptr) std::copy_n(positions.begin(), std::min(positions.size(), topk), chosen->begin() + static_cast<std::ptrdiff_t>(chosen_at + t * topk));
-    scratch.rows.resize(positions.size());
-    for (std::size_t i = 0; i < positions.size(); ++i) scratch.rows[i] = tokens[t].pages[positions[i] / kPageTokens] * kPageTokens + positions[i] % kPageTokens;
-    scratch.weights.resize(heads * positions.size());
-    for (std::size_t h = 0; h < heads; ++h) {
-      float* rotary = absorbed_.data() + (t * heads + h) * cache_dim + rank;
-      std::copy_n(query_.data() + t * query_columns_ + h * qk + nope, config_.rope_dim, rotary);
-      rope_.rotate(rotary, tokens[t].position, RopeLayout::Interleaved);
-    }
-    kernels_.attend({.queries = absorbed_.data() + t * heads * cache_dim,
-                     .cache = cache.latents.data(),
-                     .rows = scratch.rows.data(),
-                     .chosen = static_cast<int>(scratch.rows.size()),
-                     .heads = config_.heads,
-                     .latent_dim = config_.kv_rank,
-                     .cache_dim = config_.cache_dim(),
-                     .scale = static_cast<float>(config_.softmax_scale()),
-                     .weights = scratch.weights.data(),
-                     .out = attended_.data() + t * heads * rank});
-  });
-  pool_.run(heads, [&](std::size_t h, int) {
-    kernels_.matmul(layer.value_up[h].product(attended_.data() + h * rank, static_cast<std::ptrdiff_t>(heads * rank), static_cast<int>(count), mixed_.data() + h * v_dim, static_cast<std::ptrdiff_t>(heads * v_dim)));
-  });
-  multiply(kernels_, pool_, layer.output, mixed_.data(), static_cast<std::ptrdiff_t>(heads * v_dim), static_cast<int>(count), y, config_.dim);
+  absorbed_.resize(count * heads * static_cast<std::size_t>(config_.cache_dim()));
+  attended_.resize(count * heads * static_cast<std::size_t>(config_.kv_rank));
+  mixed_.resize(count * mixed_width);
+  std::int32_t* into = nullptr;
+  if (chosen != nullptr) {
+    const std::size_t at = chosen->size();
+    chosen->resize(at + count * static_cast<std::size_t>(config_.index_topk), -1);
+    into = chosen->data() + at;
+  }
+  if (count < static_cast<std::size_t>(pool_.threads())) {
+    run_heads(layer, tokens, cache, into);
+  } else {
+    run_tokens(layer, tokens, cache, into);
+  }
+  products_.multiply(layer.output, {mixed_.data(), static_cast<std::ptrdiff_t>(mixed_width), static_cast<int>(count)}, {y, config_.dim});
 }
 
 }  // namespace gauntlet

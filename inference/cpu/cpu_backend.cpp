@@ -16,6 +16,7 @@ struct CpuBackend::Impl {
   CpuBackendOptions options;
   const CpuKernels& kernels;
   ThreadPool pool;
+  Products products;
   CpuWeights weights;
   RopeTable rope;
   CpuAttention attention;
@@ -30,9 +31,10 @@ struct CpuBackend::Impl {
         options(o),
         kernels(cpu_kernels(o.isa.value_or(detect_isa()))),
         pool(o.threads),
+        products(kernels, pool),
         weights(pack_weights(from, o.format)),
         rope(from.config, std::min<std::int64_t>(from.config.max_positions, std::int64_t{o.pages} * kPageTokens)),
-        attention(from.config, kernels, pool, rope, o.dense_attention) {
+        attention(from.config, products, rope, o.dense_attention) {
     const auto rows = static_cast<std::size_t>(o.pages) * kPageTokens;
     cache.resize(weights.layers.size());
     for (auto& layer : cache) {
@@ -88,9 +90,9 @@ void CpuBackend::Impl::run_layers() {
     add();
     norm(layer.mlp_norm);
     if (layer.dense) {
-      run_mlp(kernels, pool, *layer.dense, normed.data(), static_cast<int>(count), config.dim, added.data(), moe_scratch);
+      run_mlp(products, *layer.dense, normed.data(), static_cast<int>(count), config.dim, added.data(), moe_scratch);
     } else {
-      run_moe(kernels, pool, *layer.moe, config, normed.data(), static_cast<int>(count), added.data(), moe_scratch);
+      run_moe(products, *layer.moe, config, normed.data(), static_cast<int>(count), added.data(), moe_scratch);
     }
     add();
   }
@@ -113,7 +115,7 @@ void CpuBackend::Impl::compute_logits(std::span<const SequenceStep> steps) {
   last.resize(rows.size() * dim);
   logits.resize(rows.size() * static_cast<std::size_t>(config.vocab));
   for (std::size_t r = 0; r < rows.size(); ++r) kernels.rms_norm(stream.data() + rows[r] * dim, weights.final_norm.data(), static_cast<float>(config.norm_eps), config.dim, last.data() + r * dim);
-  multiply(kernels, pool, weights.head, last.data(), config.dim, static_cast<int>(rows.size()), logits.data(), config.vocab);
+  products.multiply(weights.head, {last.data(), config.dim, static_cast<int>(rows.size())}, {logits.data(), config.vocab});
 }
 
 CpuBackend::CpuBackend(const ModelWeights& weights, const CpuBackendOptions& options) {
@@ -160,7 +162,7 @@ void CpuBackend::copy_page(std::int32_t from, std::int32_t to) {
 void CpuBackend::record_selections(Selections* into) { impl_->selections = into; }
 
 std::string CpuBackend::describe() const {
-  return fmt::format("CPU, {}, {} weights, float32 cache", isa_name(impl_->kernels.isa), impl_->options.format == WeightFormat::Int8 ? "8-bit" : "exact");
+  return fmt::format("CPU, {}, {}, float32 cache", isa_name(impl_->kernels.isa), impl_->options.format == WeightFormat::Int8 ? "8-bit weights and activations" : "exact weights");
 }
 
 StepFootprint CpuBackend::footprint() const {

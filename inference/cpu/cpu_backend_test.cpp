@@ -51,6 +51,7 @@ std::vector<Isa> available() {
   std::vector<Isa> out = {Isa::Baseline};
   if (detect_isa() >= Isa::Avx2) out.push_back(Isa::Avx2);
   if (detect_isa() >= Isa::Avx512) out.push_back(Isa::Avx512);
+  if (detect_isa() >= Isa::Avx512Vnni) out.push_back(Isa::Avx512Vnni);
   return out;
 }
 

@@ -7,7 +7,7 @@ class Packer {
  public:
   Packer(const ModelConfig& config, WeightFormat format, CpuWeights& out) : config_(config), format_(format), out_(out) {}
 
-  /// Precision matters more than size for what decides: router, indexer and norms stay exact.
+  /// Precision matters more than size for what decides: router, indexer, latent projections and norms stay exact.
   PackedMatrix exact(const std::vector<const Matrix*>& parts) { return counted(PackedMatrix(parts, WeightFormat::Exact)); }
   PackedMatrix pack(const std::vector<const Matrix*>& parts) { return counted(PackedMatrix(parts, format_)); }
 
@@ -30,8 +30,8 @@ class Packer {
       for (std::size_t d = 0; d < nope; ++d) {
         for (std::size_t r = 0; r < rank; ++r) keys[r * nope + d] = head[d * rank + r];
       }
-      out.key_up.push_back(counted(PackedMatrix(keys, config_.kv_rank, config_.nope_dim, format_)));
-      out.value_up.push_back(counted(PackedMatrix(std::vector<float>(head + nope * rank, head + (nope + v_dim) * rank), config_.v_dim, config_.kv_rank, format_)));
+      out.key_up.push_back(counted(PackedMatrix(keys, config_.kv_rank, config_.nope_dim, WeightFormat::Exact)));
+      out.value_up.push_back(counted(PackedMatrix(std::vector<float>(head + nope * rank, head + (nope + v_dim) * rank), config_.v_dim, config_.kv_rank, WeightFormat::Exact)));
     }
   }
 

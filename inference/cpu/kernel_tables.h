@@ -9,5 +9,6 @@ namespace gauntlet {
 const CpuKernels& baseline_kernels();
 const CpuKernels& avx2_kernels();
 const CpuKernels& avx512_kernels();
+const CpuKernels& avx512_vnni_kernels();
 
 }  // namespace gauntlet

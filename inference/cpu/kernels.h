@@ -1,7 +1,7 @@
 #pragma once
 
-// The CPU's inner loops, compiled once for each instruction set and chosen at run time. All work on float32 activations; weights are bf16,
-// float32 or 8-bit integers in panels (packed_matrix.h). Every output element is summed in one fixed order that does not depend on how many
+// The CPU's inner loops, compiled once for each instruction set and chosen at run time. Activations are float32 (rounded to 8 bits
+// for products with 8-bit weights); weights are bf16, float32 or 8-bit integers in panels (packed_matrix.h). Every output element is summed in one fixed order that does not depend on how many
 // tokens are computed together, so results are the same to the bit for any batch. Rounding may differ between instruction sets.
 
 #include <cstddef>
@@ -15,7 +15,8 @@ inline constexpr int kPanelRows = 16;
 /// Columns that share one scale in 8-bit weights.
 inline constexpr int kInt8Block = 64;
 
-enum class Isa { Baseline, Avx2, Avx512 };
+/// Each has all that stands before it.
+enum class Isa { Baseline, Avx2, Avx512, Avx512Vnni };
 
 std::string_view isa_name(Isa isa);
 /// The best that this processor has.
@@ -23,13 +24,21 @@ Isa detect_isa();
 
 enum class WeightType { Bf16, F32, Int8 };
 
+/// Rows in 8 bits, made by CpuKernels::quantise; each row has whole blocks of kInt8Block columns, padded with zeros.
+struct QuantisedRows {
+  const std::int8_t* values = nullptr;      ///< [tokens, blocks × 64]
+  const float* scales = nullptr;            ///< [tokens, blocks]
+  const std::int32_t* offsets = nullptr;    ///< [tokens, blocks]: -128 times the sum of the block, because weights are stored with 128 added
+};
+
 /// y[t, r] = Σ_c W[r, c] · x[t, c] for the rows of panels [first_panel, last_panel).
 struct MatmulArgs {
   WeightType type = WeightType::Bf16;
   const void* weights = nullptr;      ///< panels, see packed_matrix.h
   const float* scales = nullptr;      ///< [panels, blocks of columns, 16]; Int8 only
   int rows = 0, cols = 0;
-  const float* x = nullptr;           ///< [tokens, cols], rows x_stride floats apart
+  const float* x = nullptr;           ///< [tokens, cols], rows x_stride floats apart; not read for Int8
+  QuantisedRows x8;                   ///< Int8 only
   std::ptrdiff_t x_stride = 0;
   int tokens = 0;
   float* y = nullptr;                 ///< [tokens, rows], rows y_stride floats apart
@@ -71,6 +80,8 @@ struct CpuKernels {
   void (*rms_norm)(const float* x, const float* weight, float eps, int size, float* out) = nullptr;
   /// a[i] = silu(a[i]) · b[i]
   void (*silu_multiply)(float* a, const float* b, int size) = nullptr;
+  /// One row of floats to 8 bits in blocks: values [blocks × 64], scales [blocks], offsets [blocks].
+  void (*quantise)(const float* x, int cols, std::int8_t* values, float* scales, std::int32_t* offsets) = nullptr;
   /// Exclusive or over whole blocks of 256 bytes: reads memory and does next to nothing else.
   std::uint32_t (*read)(const void* data, std::size_t bytes) = nullptr;
 };

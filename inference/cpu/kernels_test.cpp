@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/rng.h"
-#include "inference/cpu/packed_matrix.h"
+#include "inference/cpu/products.h"
 #include "inference/float_types.h"
 
 namespace gauntlet {
@@ -17,6 +17,7 @@ std::vector<Isa> available() {
   std::vector<Isa> out = {Isa::Baseline};
   if (detect_isa() >= Isa::Avx2) out.push_back(Isa::Avx2);
   if (detect_isa() >= Isa::Avx512) out.push_back(Isa::Avx512);
+  if (detect_isa() >= Isa::Avx512Vnni) out.push_back(Isa::Avx512Vnni);
   return out;
 }
 
@@ -43,7 +44,7 @@ TEST_CASE("matrix products equal float64 sums for every remainder of rows, colum
           const PackedMatrix bf16(weights, rows, cols, WeightFormat::Exact);
           REQUIRE(bf16.type() == WeightType::Bf16);
           std::vector<float> y(static_cast<std::size_t>(tokens * rows), NAN);
-          multiply(cpu_kernels(isa), pool, bf16, x.data(), cols, tokens, y.data(), rows);
+          Products(cpu_kernels(isa), pool).multiply(bf16, {x.data(), cols, tokens}, {y.data(), rows});
           for (int t = 0; t < tokens; ++t) {
             for (int r = 0; r < rows; ++r) {
               double sum = 0;
@@ -71,9 +72,10 @@ TEST_CASE("a row's product has the same bits whatever number of tokens is comput
         const auto x = random_values(rng, static_cast<std::size_t>(tokens * cols));
         ThreadPool pool(2);
         std::vector<float> together(static_cast<std::size_t>(tokens * rows)), alone(static_cast<std::size_t>(rows));
-        multiply(cpu_kernels(isa), pool, matrix, x.data(), cols, tokens, together.data(), rows);
+        Products products(cpu_kernels(isa), pool);
+        products.multiply(matrix, {x.data(), cols, tokens}, {together.data(), rows});
         for (int t = 0; t < tokens; ++t) {
-          multiply(cpu_kernels(isa), pool, matrix, x.data() + t * cols, cols, 1, alone.data(), rows);
+          products.multiply(matrix, {x.data() + t * cols, cols, 1}, {alone.data(), rows});
           REQUIRE(std::equal(alone.begin(), alone.end(), together.begin() + t * rows));
         }
       }
@@ -90,7 +92,7 @@ TEST_CASE("8-bit weights are within half a step of the originals") {
   for (int c = 0; c < cols; ++c) {
     std::vector<float> unit(static_cast<std::size_t>(cols), 0.0f), y(static_cast<std::size_t>(rows));
     unit[static_cast<std::size_t>(c)] = 1.0f;
-    multiply(cpu_kernels(detect_isa()), pool, matrix, unit.data(), cols, 1, y.data(), rows);
+    Products(cpu_kernels(detect_isa()), pool).multiply(matrix, {unit.data(), cols, 1}, {y.data(), rows});
     for (int r = 0; r < rows; ++r) REQUIRE(std::fabs(y[static_cast<std::size_t>(r)] - weights[static_cast<std::size_t>(r * cols + c)]) <= 1.0f / 127 / 2 * 1.001f);
   }
 }

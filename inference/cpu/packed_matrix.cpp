@@ -10,9 +10,6 @@
 namespace gauntlet {
 namespace {
 
-/// Panels of one task: enough of them to be worth a task, few enough to spread.
-constexpr int kTaskPanels = 8;
-
 bool fits_bf16(const std::vector<float>& values) {
   return std::all_of(values.begin(), values.end(), [](float v) { return round_to_bf16(v) == v || std::isnan(v); });
 }
@@ -25,8 +22,6 @@ std::vector<float> stacked(const std::vector<const Matrix*>& parts) {
   }
   return out;
 }
-
-int panels_of(const MatmulArgs& product) { return (product.rows + kPanelRows - 1) / kPanelRows; }
 
 }  // namespace
 
@@ -45,10 +40,11 @@ void PackedMatrix::pack(const std::vector<float>& values, WeightFormat format) {
   type_ = format == WeightFormat::Int8 ? WeightType::Int8 : fits_bf16(values) ? WeightType::Bf16 : WeightType::F32;
   const auto cols = static_cast<std::size_t>(cols_), lanes = static_cast<std::size_t>(kPanelRows);
   const std::size_t pairs = (cols + 1) / 2, blocks = (cols + kInt8Block - 1) / kInt8Block;
-  const std::size_t panel_bytes = type_ == WeightType::Bf16 ? pairs * lanes * 4 : type_ == WeightType::F32 ? cols * lanes * 4 : cols * lanes;
+  const std::size_t panel_bytes = type_ == WeightType::Bf16 ? pairs * lanes * 4 : type_ == WeightType::F32 ? cols * lanes * 4 : blocks * kInt8Block * lanes;
   const std::size_t bytes = panel_bytes * static_cast<std::size_t>(panels());
   data_.assign((bytes + sizeof(Line) - 1) / sizeof(Line), Line{});
   auto* out = reinterpret_cast<std::byte*>(data_.data());
+  if (type_ == WeightType::Int8) std::memset(out, 128, bytes);
   if (type_ == WeightType::Int8) scales_.assign(static_cast<std::size_t>(panels()) * blocks * lanes, 0.0f);
   for (std::size_t r = 0; r < static_cast<std::size_t>(rows_); ++r) {
     const std::size_t panel = r / lanes, lane = r % lanes;
@@ -62,8 +58,7 @@ void PackedMatrix::pack(const std::vector<float>& values, WeightFormat format) {
         const float scale = amax / 127.0f;
         scales_[(panel * blocks + b) * lanes + lane] = scale;
         for (std::size_t c = b * kInt8Block; c < end; ++c) {
-          const auto q = static_cast<std::int8_t>(scale > 0 ? std::lround(row[c] / scale) : 0);
-          std::memcpy(base + c * lanes + lane, &q, 1);
+          base[(c / 4 * lanes + lane) * 4 + c % 4] = static_cast<std::byte>(128 + (scale > 0 ? std::lround(row[c] / scale) : 0));
         }
       }
       continue;
@@ -81,29 +76,6 @@ void PackedMatrix::pack(const std::vector<float>& values, WeightFormat format) {
 
 MatmulArgs PackedMatrix::product(const float* x, std::ptrdiff_t x_stride, int tokens, float* y, std::ptrdiff_t y_stride) const {
   return {.type = type_, .weights = data_.data(), .scales = scales_.data(), .rows = rows_, .cols = cols_, .x = x, .x_stride = x_stride, .tokens = tokens, .y = y, .y_stride = y_stride, .first_panel = 0, .last_panel = panels()};
-}
-
-void multiply(const CpuKernels& kernels, ThreadPool& pool, const PackedMatrix& matrix, const float* x, std::ptrdiff_t x_stride, int tokens, float* y, std::ptrdiff_t y_stride) {
-  const MatmulArgs args = matrix.product(x, x_stride, tokens, y, y_stride);
-  const int tasks = (matrix.panels() + kTaskPanels - 1) / kTaskPanels;
-  pool.run(static_cast<std::size_t>(tasks), [&](std::size_t task, int) {
-    MatmulArgs part = args;
-    part.first_panel = static_cast<int>(task) * kTaskPanels;
-    part.last_panel = std::min(part.first_panel + kTaskPanels, args.last_panel);
-    kernels.matmul(part);
-  });
-}
-
-void multiply_all(const CpuKernels& kernels, ThreadPool& pool, const std::vector<MatmulArgs>& products) {
-  std::vector<MatmulArgs> parts;
-  for (const auto& product : products) {
-    for (int first = 0; first < panels_of(product); first += kTaskPanels) {
-      parts.push_back(product);
-      parts.back().first_panel = first;
-      parts.back().last_panel = std::min(first + kTaskPanels, panels_of(product));
-    }
-  }
-  pool.run(parts.size(), [&](std::size_t task, int) { kernels.matmul(parts[task]); });
 }
 
 }  // namespace gauntlet

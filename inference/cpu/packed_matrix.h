@@ -4,13 +4,13 @@
 // same column of 16 outputs. Rows are padded with zeros to whole panels.
 //   Bf16  [panels][ceil(cols / 2)][16] words: the even column in the low half, the odd one in the high half
 //   F32   [panels][cols][16]
-//   Int8  [panels][cols][16], and scales [panels][ceil(cols / 64)][16]: weight ≈ integer · scale, integers in ±127
+//   Int8  [panels][ceil(cols / 64)][16 groups of 4 columns][16 rows][4] bytes, each 128 + integer, and scales [panels][ceil(cols / 64)][16]:
+//         weight ≈ integer · scale, integers in ±127
 
 #include <cstddef>
 #include <vector>
 
 #include "inference/cpu/kernels.h"
-#include "inference/cpu/thread_pool.h"
 #include "inference/weights.h"
 
 namespace gauntlet {
@@ -34,7 +34,7 @@ class PackedMatrix {
   WeightType type() const { return type_; }
   std::size_t bytes() const { return data_.size() * sizeof(Line) + scales_.size() * sizeof(float); }
 
-  /// The product's arguments but for panels: y[t] = W x[t].
+  /// The product's arguments but for panels: y[t] = W x[t]. For Int8 x8 is the caller's to fill.
   MatmulArgs product(const float* x, std::ptrdiff_t x_stride, int tokens, float* y, std::ptrdiff_t y_stride) const;
 
  private:
@@ -48,11 +48,5 @@ class PackedMatrix {
   std::vector<Line> data_;
   std::vector<float> scales_;
 };
-
-/// One product split over the threads by panels.
-void multiply(const CpuKernels& kernels, ThreadPool& pool, const PackedMatrix& matrix, const float* x, std::ptrdiff_t x_stride, int tokens, float* y, std::ptrdiff_t y_stride);
-
-/// Several products at once, split likewise.
-void multiply_all(const CpuKernels& kernels, ThreadPool& pool, const std::vector<MatmulArgs>& products);
 
 }  // namespace gauntlet

@@ -14,9 +14,9 @@ namespace gauntlet::simd {
 using Lanes = float __attribute__((vector_size(64)));
 using Words = std::uint32_t __attribute__((vector_size(64)));
 using Integers = std::int32_t __attribute__((vector_size(64)));
-using Bytes = std::int8_t __attribute__((vector_size(16)));
 
-/// Tag: kTokens × kPanels accumulators fit the registers.
+/// Tag: kTokens × kPanels accumulators fit the registers, as do twice kTokens8 × kPanels8, and kHeads × kRows; dot4() adds to each lane the products
+/// of its 4 unsigned bytes with 4 signed ones.
 template <class Tag>
 struct Kernels {
   [[gnu::always_inline]] static Lanes load(const float* p) {
@@ -70,12 +70,6 @@ struct Kernels {
     __builtin_memcpy(&even, &low, sizeof even);
     __builtin_memcpy(&odd, &high, sizeof odd);
   }
-  [[gnu::always_inline]] static Lanes expand_int8(const std::int8_t* p) {
-    Bytes b;
-    __builtin_memcpy(&b, p, sizeof b);
-    return __builtin_convertvector(__builtin_convertvector(b, Integers), Lanes);
-  }
-
   template <WeightType kType, int kTokens, int kPanels>
   [[gnu::always_inline]] static void block(const MatmulArgs& a, int token, int panel) {
     Lanes acc[kTokens][kPanels];
@@ -112,28 +106,12 @@ struct Kernels {
           for (int t = 0; t < kTokens; ++t) acc[t][p] += weight * x[t * a.x_stride + k];
         }
       }
-    } else {
-      const std::ptrdiff_t blocks = (a.cols + kInt8Block - 1) / kInt8Block;
-      const auto* w = static_cast<const std::int8_t*>(a.weights) + static_cast<std::ptrdiff_t>(panel) * a.cols * kPanelRows;
-      const float* scales = a.scales + panel * blocks * kPanelRows;
-      for (std::ptrdiff_t b = 0; b < blocks; ++b) {
-        Lanes part[kTokens][kPanels];
-        for (auto& row : part) {
-          for (auto& v : row) v = zero();
-        }
-        const std::ptrdiff_t end = (b + 1) * kInt8Block < a.cols ? (b + 1) * kInt8Block : a.cols;
-        for (std::ptrdiff_t k = b * kInt8Block; k < end; ++k) {
-          for (int p = 0; p < kPanels; ++p) {
-            const Lanes weight = expand_int8(w + (static_cast<std::ptrdiff_t>(p) * a.cols + k) * kPanelRows);
-            for (int t = 0; t < kTokens; ++t) part[t][p] += weight * x[t * a.x_stride + k];
-          }
-        }
-        for (int p = 0; p < kPanels; ++p) {
-          const Lanes scale = load(scales + (p * blocks + b) * kPanelRows);
-          for (int t = 0; t < kTokens; ++t) acc[t][p] += part[t][p] * scale;
-        }
-      }
     }
+    store_rows<kTokens, kPanels>(a, token, panel, acc);
+  }
+
+  template <int kTokens, int kPanels>
+  [[gnu::always_inline]] static void store_rows(const MatmulArgs& a, int token, int panel, const Lanes (&acc)[kTokens][kPanels]) {
     for (int p = 0; p < kPanels; ++p) {
       const int row = (panel + p) * kPanelRows;
       const int here = a.rows - row < kPanelRows ? a.rows - row : kPanelRows;
@@ -148,22 +126,67 @@ struct Kernels {
     }
   }
 
+  /// Integer sums within a block of columns, which are exact in any order; then one step in floats.
+  template <int kTokens, int kPanels>
+  [[gnu::always_inline]] static void block_int8(const MatmulArgs& a, int token, int panel) {
+    constexpr int kWords = kInt8Block / 4;
+    const std::ptrdiff_t blocks = (a.cols + kInt8Block - 1) / kInt8Block;
+    const auto* w = static_cast<const std::uint32_t*>(a.weights) + panel * blocks * kWords * kPanelRows;
+    const float* scales = a.scales + panel * blocks * kPanelRows;
+    Lanes acc[kTokens][kPanels];
+    for (auto& row : acc) {
+      for (auto& v : row) v = zero();
+    }
+    for (std::ptrdiff_t b = 0; b < blocks; ++b) {
+      Integers part[kTokens][kPanels];
+      for (int t = 0; t < kTokens; ++t) {
+        for (int p = 0; p < kPanels; ++p) part[t][p] = Integers{} + a.x8.offsets[(token + t) * blocks + b];
+      }
+      for (int g = 0; g < kWords; ++g) {
+        std::int32_t x[kTokens];
+        for (int t = 0; t < kTokens; ++t) __builtin_memcpy(&x[t], a.x8.values + ((token + t) * blocks + b) * kInt8Block + g * 4, 4);
+        for (int p = 0; p < kPanels; ++p) {
+          Words weight;
+          __builtin_memcpy(&weight, w + ((p * blocks + b) * kWords + g) * kPanelRows, sizeof weight);
+          for (int t = 0; t < kTokens; ++t) part[t][p] = Tag::dot4(part[t][p], weight, x[t]);
+        }
+      }
+      for (int p = 0; p < kPanels; ++p) {
+        const Lanes scale = load(scales + (p * blocks + b) * kPanelRows);
+        for (int t = 0; t < kTokens; ++t) acc[t][p] += __builtin_convertvector(part[t][p], Lanes) * (scale * a.x8.scales[(token + t) * blocks + b]);
+      }
+    }
+    store_rows<kTokens, kPanels>(a, token, panel, acc);
+  }
+
   template <WeightType kType, int kTokens>
   static void tokens(const MatmulArgs& a, int token, int panel, int panels) {
+    constexpr int kPanels = kType == WeightType::Int8 ? Tag::kPanels8 : Tag::kPanels;
     int p = 0;
-    for (; p + Tag::kPanels <= panels; p += Tag::kPanels) block<kType, kTokens, Tag::kPanels>(a, token, panel + p);
-    for (; p < panels; ++p) block<kType, kTokens, 1>(a, token, panel + p);
+    if constexpr (kType == WeightType::Int8) {
+      for (; p + kPanels <= panels; p += kPanels) block_int8<kTokens, kPanels>(a, token, panel + p);
+      for (; p < panels; ++p) block_int8<kTokens, 1>(a, token, panel + p);
+    } else {
+      for (; p + kPanels <= panels; p += kPanels) block<kType, kTokens, kPanels>(a, token, panel + p);
+      for (; p < panels; ++p) block<kType, kTokens, 1>(a, token, panel + p);
+    }
+  }
+
+  /// `count` tokens, at most kMost, in one block.
+  template <WeightType kType, int kMost>
+  static void some_tokens(const MatmulArgs& a, int token, int count, int panel, int panels) {
+    if (count == kMost) return tokens<kType, kMost>(a, token, panel, panels);
+    if constexpr (kMost > 1) some_tokens<kType, kMost - 1>(a, token, count, panel, panels);
   }
 
   template <WeightType kType>
   static void product(const MatmulArgs& a) {
     // A group of panels stays in the cache while all tokens pass over it.
     constexpr int kGroup = Tag::kPanels;
+    constexpr int kTokens = kType == WeightType::Int8 ? Tag::kTokens8 : Tag::kTokens;
     for (int panel = a.first_panel; panel < a.last_panel; panel += kGroup) {
       const int panels = a.last_panel - panel < kGroup ? a.last_panel - panel : kGroup;
-      int t = 0;
-      for (; t + Tag::kTokens <= a.tokens; t += Tag::kTokens) tokens<kType, Tag::kTokens>(a, t, panel, panels);
-      for (; t < a.tokens; ++t) tokens<kType, 1>(a, t, panel, panels);
+      for (int t = 0; t < a.tokens; t += kTokens) some_tokens<kType, kTokens>(a, t, a.tokens - t < kTokens ? a.tokens - t : kTokens, panel, panels);
     }
   }
 
@@ -190,52 +213,129 @@ struct Kernels {
     return total;
   }
 
-  [[gnu::always_inline]] static void add_scaled(float* out, const float* x, float factor, int size) {
+  /// The sums of four vectors, each by the tree of sum().
+  [[gnu::always_inline]] static void sum4(Lanes a, Lanes b, Lanes c, Lanes d, float* out) {
+    const Lanes ab = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) + __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    const Lanes cd = __builtin_shufflevector(c, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) + __builtin_shufflevector(c, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    Lanes all = __builtin_shufflevector(ab, cd, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) + __builtin_shufflevector(ab, cd, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    all += __builtin_shufflevector(all, all, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    all += __builtin_shufflevector(all, all, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    for (int i = 0; i < 4; ++i) out[i] = all[4 * i];
+  }
+
+  /// weights[h][i] = scale · q_h · row_i for some heads and some rows: each pair's sum is one chain over the columns, whatever the block.
+  template <int kHeads, int kRows>
+  [[gnu::always_inline]] static void score_block(const AttendArgs& a, int head, int first) {
+    const float* q = a.queries + static_cast<std::ptrdiff_t>(head) * a.cache_dim;
+    const float* rows[kRows];
+    for (int i = 0; i < kRows; ++i) rows[i] = a.cache + static_cast<std::ptrdiff_t>(a.rows[first + i]) * a.cache_dim;
+    Lanes acc[kHeads][kRows];
+    for (auto& row : acc) {
+      for (auto& v : row) v = zero();
+    }
+    int d = 0;
+    for (; d + 16 <= a.cache_dim; d += 16) {
+      Lanes key[kRows];
+      for (int i = 0; i < kRows; ++i) key[i] = load(rows[i] + d);
+      for (int h = 0; h < kHeads; ++h) {
+        const Lanes query = load(q + static_cast<std::ptrdiff_t>(h) * a.cache_dim + d);
+        for (int i = 0; i < kRows; ++i) acc[h][i] += query * key[i];
+      }
+    }
+    for (int h = 0; h < kHeads; ++h) {
+      float total[kRows];
+      if constexpr (kRows == 4) {
+        sum4(acc[h][0], acc[h][1], acc[h][2], acc[h][3], total);
+      } else {
+        for (int i = 0; i < kRows; ++i) total[i] = sum(acc[h][i]);
+      }
+      for (int i = 0; i < kRows; ++i) {
+        for (int rest = d; rest < a.cache_dim; ++rest) total[i] += q[static_cast<std::ptrdiff_t>(h) * a.cache_dim + rest] * rows[i][rest];
+        a.weights[static_cast<std::ptrdiff_t>(head + h) * a.chosen + first + i] = a.scale * total[i];
+      }
+    }
+  }
+
+  template <int kHeads>
+  static void score_heads(const AttendArgs& a, int head) {
     int i = 0;
-    for (; i + 16 <= size; i += 16) store(out + i, load(out + i) + load(x + i) * factor);
-    for (; i < size; ++i) out[i] += x[i] * factor;
+    for (; i + Tag::kRows <= a.chosen; i += Tag::kRows) score_block<kHeads, Tag::kRows>(a, head, i);
+    for (; i < a.chosen; ++i) score_block<kHeads, 1>(a, head, i);
+  }
+
+  /// w = exp(w - max), and one over their sum.
+  static float exponentials(float* w, int count) {
+    Lanes most = zero() + w[0];
+    int i = 0;
+    for (; i + 16 <= count; i += 16) {
+      const Lanes v = load(w + i);
+      most = v > most ? v : most;
+    }
+    float top = most[0];
+    for (int lane = 1; lane < 16; ++lane) top = most[lane] > top ? most[lane] : top;
+    for (; i < count; ++i) top = w[i] > top ? w[i] : top;
+    Lanes totals = zero();
+    for (i = 0; i + 16 <= count; i += 16) {
+      const Lanes e = exp(load(w + i) - top);
+      store(w + i, e);
+      totals += e;
+    }
+    float total = sum(totals);
+    if (i < count) {
+      Lanes rest = zero() - 1e30f;
+      for (int j = i; j < count; ++j) rest[j - i] = w[j] - top;
+      rest = exp(rest);
+      for (int j = i; j < count; ++j) total += w[j] = rest[j - i];
+    }
+    return 1.0f / total;
+  }
+
+  /// out[h] = Σ_i weights[h][i] · row_i · inverse[h] over kVectors × 16 columns: one chain over the rows for each element.
+  template <int kHeads, int kVectors>
+  [[gnu::always_inline]] static void mix_block(const AttendArgs& a, int head, int column, const float* inverse) {
+    Lanes acc[kHeads][kVectors];
+    for (auto& row : acc) {
+      for (auto& v : row) v = zero();
+    }
+    const float* w = a.weights + static_cast<std::ptrdiff_t>(head) * a.chosen;
+    for (int i = 0; i < a.chosen; ++i) {
+      const float* row = a.cache + static_cast<std::ptrdiff_t>(a.rows[i]) * a.cache_dim + column;
+      Lanes value[kVectors];
+      for (int v = 0; v < kVectors; ++v) value[v] = load(row + 16 * v);
+      for (int h = 0; h < kHeads; ++h) {
+        for (int v = 0; v < kVectors; ++v) acc[h][v] += value[v] * w[static_cast<std::ptrdiff_t>(h) * a.chosen + i];
+      }
+    }
+    for (int h = 0; h < kHeads; ++h) {
+      for (int v = 0; v < kVectors; ++v) store(a.out + static_cast<std::ptrdiff_t>(head + h) * a.latent_dim + column + 16 * v, acc[h][v] * inverse[h]);
+    }
+  }
+
+  template <int kHeads>
+  static void heads(const AttendArgs& a, int head) {
+    score_heads<kHeads>(a, head);
+    float inverse[kHeads];
+    for (int h = 0; h < kHeads; ++h) inverse[h] = exponentials(a.weights + static_cast<std::ptrdiff_t>(head + h) * a.chosen, a.chosen);
+    int d = 0;
+    for (; d + 16 * Tag::kRows <= a.latent_dim; d += 16 * Tag::kRows) mix_block<kHeads, Tag::kRows>(a, head, d, inverse);
+    for (; d + 16 <= a.latent_dim; d += 16) mix_block<kHeads, 1>(a, head, d, inverse);
+    for (; d < a.latent_dim; ++d) {
+      for (int h = 0; h < kHeads; ++h) {
+        float total = 0;
+        for (int i = 0; i < a.chosen; ++i) total += a.cache[static_cast<std::ptrdiff_t>(a.rows[i]) * a.cache_dim + d] * a.weights[static_cast<std::ptrdiff_t>(head + h) * a.chosen + i];
+        a.out[static_cast<std::ptrdiff_t>(head + h) * a.latent_dim + d] = total * inverse[h];
+      }
+    }
+  }
+
+  template <int kMost>
+  static void some_heads(const AttendArgs& a, int head, int count) {
+    if (count == kMost) return heads<kMost>(a, head);
+    if constexpr (kMost > 1) some_heads<kMost - 1>(a, head, count);
   }
 
   static void attend(const AttendArgs& a) {
-    // Rows are visited in small blocks so that one read serves all heads.
-    constexpr int kBlock = 16;
-    for (int start = 0; start < a.chosen; start += kBlock) {
-      const int end = start + kBlock < a.chosen ? start + kBlock : a.chosen;
-      for (int h = 0; h < a.heads; ++h) {
-        for (int i = start; i < end; ++i) {
-          a.weights[static_cast<std::ptrdiff_t>(h) * a.chosen + i] = a.scale * dot(a.queries + h * a.cache_dim, a.cache + static_cast<std::ptrdiff_t>(a.rows[i]) * a.cache_dim, a.cache_dim);
-        }
-      }
-    }
-    for (int h = 0; h < a.heads; ++h) {
-      float* w = a.weights + static_cast<std::ptrdiff_t>(h) * a.chosen;
-      float most = w[0];
-      for (int i = 1; i < a.chosen; ++i) most = w[i] > most ? w[i] : most;
-      Lanes totals = zero();
-      int i = 0;
-      for (; i + 16 <= a.chosen; i += 16) {
-        const Lanes e = exp(load(w + i) - most);
-        store(w + i, e);
-        totals += e;
-      }
-      float total = sum(totals);
-      if (i < a.chosen) {
-        Lanes rest = zero() - 1e30f;
-        for (int j = i; j < a.chosen; ++j) rest[j - i] = w[j] - most;
-        rest = exp(rest);
-        for (int j = i; j < a.chosen; ++j) total += w[j] = rest[j - i];
-      }
-      for (int j = 0; j < a.chosen; ++j) w[j] /= total;
-      for (int d = 0; d < a.latent_dim; ++d) a.out[h * a.latent_dim + d] = 0;
-    }
-    for (int start = 0; start < a.chosen; start += kBlock) {
-      const int end = start + kBlock < a.chosen ? start + kBlock : a.chosen;
-      for (int h = 0; h < a.heads; ++h) {
-        for (int i = start; i < end; ++i) {
-          add_scaled(a.out + h * a.latent_dim, a.cache + static_cast<std::ptrdiff_t>(a.rows[i]) * a.cache_dim, a.weights[static_cast<std::ptrdiff_t>(h) * a.chosen + i], a.latent_dim);
-        }
-      }
-    }
+    for (int h = 0; h < a.heads; h += Tag::kHeads) some_heads<Tag::kHeads>(a, h, a.heads - h < Tag::kHeads ? a.heads - h : Tag::kHeads);
   }
 
   // ---- indexer --------------------------------------------------------------------------------------------------------------------
@@ -294,6 +394,44 @@ struct Kernels {
     }
   }
 
+  /// Rows of kInt8Block columns to 8 bits. Adding 1.5 · 2^23 rounds to the nearest integer and leaves it in the low bits. NaN and infinity make
+  /// the scale NaN, and with it every product.
+  static void quantise(const float* x, int cols, std::int8_t* values, float* scales, std::int32_t* offsets) {
+    constexpr int kVectors = kInt8Block / 16;
+    const float magic = 12582912.0f;
+    for (int start = 0, b = 0; start < cols; start += kInt8Block, ++b) {
+      float padded[kInt8Block] = {};
+      const float* from = x + start;
+      if (cols - start < kInt8Block) {
+        for (int i = 0; i < cols - start; ++i) padded[i] = from[i];
+        from = padded;
+      }
+      Lanes v[kVectors], most = zero(), poison = zero();
+      for (int i = 0; i < kVectors; ++i) {
+        v[i] = load(from + 16 * i);
+        const Lanes size = v[i] < 0.0f ? -v[i] : v[i];
+        most = size > most ? size : most;
+        poison += v[i] - v[i];
+      }
+      float largest = 0;
+      for (int lane = 0; lane < 16; ++lane) largest = most[lane] > largest ? most[lane] : largest;
+      const float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+      Integers total = {};
+      for (int i = 0; i < kVectors; ++i) {
+        const Lanes moved = v[i] * inverse + magic;
+        Integers bits;
+        __builtin_memcpy(&bits, &moved, sizeof bits);
+        bits -= 0x4b400000;
+        total += bits;
+        Tag::narrow(bits, values + b * kInt8Block + 16 * i);
+      }
+      std::int32_t all = 0;
+      for (int lane = 0; lane < 16; ++lane) all += total[lane];
+      scales[b] = largest / 127.0f + sum(poison);
+      offsets[b] = -128 * all;
+    }
+  }
+
   static std::uint32_t read(const void* data, std::size_t bytes) {
     const auto* p = static_cast<const unsigned char*>(data);
     Words acc[4] = {};
@@ -312,7 +450,7 @@ struct Kernels {
   }
 
   static constexpr CpuKernels table(Isa isa) {
-    return {.isa = isa, .matmul = matmul, .attend = attend, .index_scores = index_scores, .rms_norm = rms_norm, .silu_multiply = silu_multiply, .read = read};
+    return {.isa = isa, .matmul = matmul, .attend = attend, .index_scores = index_scores, .rms_norm = rms_norm, .silu_multiply = silu_multiply, .quantise = quantise, .read = read};
   }
 };
 
