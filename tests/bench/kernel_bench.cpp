@@ -10,7 +10,7 @@
 namespace gauntlet::bench {
 namespace {
 
-constexpr void (*kFamilies[])(KernelTimes&) = {time_row_kernels, time_expert_kernels};
+constexpr void (*kFamilies[])(KernelTimes&) = {time_row_kernels, time_expert_kernels, time_attention_kernels};
 
 /// FLOP/µs of the matrix units.
 double matrix_peak_rate(const Stream& stream) {

@@ -46,7 +46,8 @@ class KernelTimes {
 };
 
 // The table of families is in kernel_bench.cpp.
-void time_row_kernels(KernelTimes& times);     ///< kernel_bench_rows.cpp: embed, rms_norm, silu_multiply, float_linear, draw
-void time_expert_kernels(KernelTimes& times);  ///< kernel_bench_experts.cpp: route, dispatch, combine, grouped products
+void time_row_kernels(KernelTimes& times);        ///< kernel_bench_rows.cpp: embed, rms_norm, silu_multiply, float_linear, draw
+void time_expert_kernels(KernelTimes& times);     ///< kernel_bench_experts.cpp: route, dispatch, combine, grouped products
+void time_attention_kernels(KernelTimes& times);  ///< kernel_bench_attention.cpp: write_latents, split_queries, index_scores, top_positions, sparse_attention
 
 }  // namespace gauntlet::bench
