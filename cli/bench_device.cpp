@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "inference/cpu/cpu_backend.h"
 #include "inference/cpu/read_rate.h"
+#include "inference/cuda/make_cuda_backend.h"
 
 namespace gauntlet {
 namespace {
@@ -46,11 +47,27 @@ class OwningBackend final : public Backend {
   std::shared_ptr<CpuModel> model_;  ///< shared with the functions of the BenchDevice
 };
 
+BenchDevice open_cuda(const BenchDeviceOptions& options) {
+  const Checkpoint checkpoint(options.folder);
+  const ModelWeights weights = bind_weights(load_model_config(options.folder), checkpoint);
+  auto backend = make_cuda_backend(weights, {.pages = options.pages, .max_tokens = 1024, .cache = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16});
+  const CudaBackend* cuda = backend.get();
+  const StepFootprint footprint = cuda->footprint();
+  return {.hardware = find_cuda_device().value().name,
+          .threads = 0,
+          .backend = std::move(backend),
+          .footprint = footprint,
+          .read_rate = measure_cuda_copy_rate,
+          .experts_touched = nullptr,
+          .busy_seconds = [cuda] { return 1e-3 * cuda->busy_ms(); }};
+}
+
 }  // namespace
 
 BenchDevice open_bench_device(const BenchDeviceOptions& options) {
   require(options.device == "cpu" || options.device == "cuda", ErrorKind::Usage, fmt::format("--device: found \"{}\"; accepted: cpu, cuda", options.device));
-  require(options.device == "cpu", ErrorKind::Usage, "--device cuda: this build has no CUDA backend; accepted: cpu");
+  require(options.cache == "bf16" || options.cache == "fp8", ErrorKind::Usage, fmt::format("--cache: found \"{}\"; accepted: bf16, fp8", options.cache));
+  if (options.device == "cuda") return open_cuda(options);
   require(options.weights == "exact" || options.weights == "int8", ErrorKind::Usage, fmt::format("--weights: found \"{}\"; accepted: exact, int8", options.weights));
   const auto model = std::make_shared<CpuModel>(options, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = options.pages});
   const auto pool = std::make_shared<ThreadPool>(model->backend.threads());

@@ -12,6 +12,7 @@ struct BenchDeviceOptions {
   std::string folder;
   std::string device = "cpu";
   std::string weights = "exact";   ///< or int8
+  std::string cache = "bf16";      ///< or fp8; on cuda
   int threads = 0;                 ///< 0: one for each core
   int pages = 64;                  ///< of the cache
 };

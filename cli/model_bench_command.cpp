@@ -43,10 +43,10 @@ void print_report(const Json& report) {
   write_out(fmt::format("start to ready {:.2f} s; reading from memory {:.1f} GB/s\n\n", number(report, "start_seconds"), number(report, "memory_rate") / 1e9));
   write_out(fmt::format("{:>8} {:>10} {:>10}\n", "prefill", "tokens/s", "best"));
   for (const auto& row : report.at("prefill")) write_out(fmt::format("{:>8} {:>10.0f} {:>10.0f}\n", row.at("context").get<int>(), number(row, "tokens_per_second"), number(row, "best")));
-  write_out(fmt::format("\n{:>8} {:>6} {:>10} {:>10} {:>9} {:>9} {:>10} {:>10} {:>13}\n", "decode", "batch", "tokens/s", "best", "ms/step", "MB/step", "% memory", "% read", "with sampling"));
+  write_out(fmt::format("\n{:>8} {:>6} {:>10} {:>10} {:>9} {:>9} {:>10} {:>10} {:>13} {:>6}\n", "decode", "batch", "tokens/s", "best", "ms/step", "MB/step", "% memory", "% read", "with sampling", "busy"));
   for (const auto& row : report.at("decode")) {
-    write_out(fmt::format("{:>8} {:>6} {:>10.0f} {:>10.0f} {:>9.3f} {:>9.1f} {:>10.0f} {:>10.0f} {:>13.0f}\n", row.at("context").get<int>(), row.at("batch").get<int>(), number(row, "tokens_per_second"), number(row, "best"),
-                          1e3 * number(row, "step_seconds"), number(row, "bytes") / 1e6, 100 * number(row, "of_memory_floor"), 100 * number(row, "of_read_floor"), number(row, "sampled_per_second")));
+    write_out(fmt::format("{:>8} {:>6} {:>10.0f} {:>10.0f} {:>9.3f} {:>9.1f} {:>10.0f} {:>10.0f} {:>13.0f} {:>6}\n", row.at("context").get<int>(), row.at("batch").get<int>(), number(row, "tokens_per_second"), number(row, "best"),
+                          1e3 * number(row, "step_seconds"), number(row, "bytes") / 1e6, 100 * number(row, "of_memory_floor"), 100 * number(row, "of_read_floor"), number(row, "sampled_per_second"), number(row, "device_busy") > 0 ? fmt::format("{:.0f} %", 100 * number(row, "device_busy")) : "-"));
   }
   write_out("\n% memory: the time that a step's bytes take from memory, of the step's time. % read: the same at the rate at which as many bytes are read over and over, which\n"
             "is higher where they fit a cache.\n");
@@ -71,6 +71,7 @@ Json bench_report(const BenchDevice& device, const BenchFigures& figures, double
                       {"of_memory_floor", f.bytes / figures.memory_rate / step},
                       {"of_read_floor", f.bytes / f.rate / step},
                       {"sampled_per_second", f.batch / median(f.engine_seconds)},
+                      {"device_busy", f.engine_busy},
                       {"seconds", f.seconds},
                       {"engine_seconds", f.engine_seconds}});
   }
@@ -89,6 +90,7 @@ void add_model_bench_command(CLI::App& parent, Context& context) {
   command->add_option("--model", o.device.folder, "Folder with config.json and safetensors weights")->type_name("DIR")->required();
   command->add_option("--device", o.device.device, "cpu or cuda")->type_name("DEVICE")->capture_default_str();
   command->add_option("--weights", o.device.weights, "exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
+  command->add_option("--cache", o.device.cache, "Format of the cache on cuda: bf16 or fp8")->type_name("FORMAT")->capture_default_str();
   command->add_option("--threads", o.device.threads, "Threads of the CPU backend; 0: one for each core")->type_name("N")->check(CLI::Range(0, 1024))->capture_default_str();
   command->add_option("--contexts", o.plan.contexts, "Tokens before the first that is decoded; these are prefilled")->type_name("N,…")->delimiter(',')->capture_default_str();
   command->add_option("--batches", o.plan.batches, "Sequences that decode together")->type_name("N,…")->delimiter(',')->capture_default_str();

@@ -72,8 +72,9 @@ class Bench {
   }
 
   /// The same through the scheduler. The prompts are equal, so that they are prefilled once.
-  std::vector<double> engine(int context, int batch) {
+  std::vector<double> engine(int context, int batch, double& busy) {
     std::vector<double> out;
+    double busy_total = 0, total_all = 0;
     for (int r = 0; r < plan_.repeats; ++r) {
       Scheduler scheduler(backend_, {.max_running = batch});
       for (int b = 0; b < batch; ++b) {
@@ -81,11 +82,15 @@ class Bench {
         if (b == 0) scheduler.step();
       }
       while (scheduler.stats().sampled_tokens < batch) scheduler.step();
+      const double busy_before = device_.busy_seconds ? device_.busy_seconds() : 0;
       const double total = seconds_of([&] {
         for (int i = 0; i < plan_.steps; ++i) scheduler.step();
       });
+      if (device_.busy_seconds) busy_total += device_.busy_seconds() - busy_before;
+      total_all += total;
       out.push_back(total / plan_.steps);
     }
+    busy = busy_total / total_all;
     return out;
   }
 
@@ -104,7 +109,12 @@ class Bench {
     std::vector<std::int32_t> next(static_cast<std::size_t>(batch));
     for (int b = 0; b < batch; ++b) next[static_cast<std::size_t>(b)] = static_cast<std::int32_t>(rng_.below(static_cast<std::uint64_t>(backend_.config().vocab)));
     for (int b = 0; b < batch; ++b) steps.push_back({.ids = std::span(next).subspan(static_cast<std::size_t>(b), 1), .start = position, .pages = pages(b * each, position + 1), .logits = LogitsOf::Last});
-    backend_.forward(steps);
+    if (backend_.can_draw()) {
+      const std::vector<RowWish> wishes(steps.size(), RowWish{.draw = &greedy_, .step = 0});
+      backend_.forward_and_draw(steps, wishes);
+    } else {
+      backend_.forward(steps);
+    }
   }
 
   std::span<const std::int32_t> pages(int first, int tokens) {
@@ -118,6 +128,7 @@ class Bench {
   Backend& backend_;
   Rng rng_;
   std::vector<std::int32_t> ids_, pages_;
+  const SamplingParameters greedy_{.temperature = 0};
 };
 
 void check_plan(const BenchDevice& device, const BenchPlan& plan) {
@@ -178,7 +189,7 @@ BenchFigures bench_model(BenchDevice& device, const BenchPlan& plan, const std::
   // Last, because the scheduler writes over the cache.
   for (auto& figure : out.decode) {
     note(fmt::format("scheduler after {} tokens, batch {}", figure.context, figure.batch));
-    figure.engine_seconds = bench.engine(figure.context, figure.batch);
+    figure.engine_seconds = bench.engine(figure.context, figure.batch, figure.engine_busy);
   }
   return out;
 }

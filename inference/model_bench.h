@@ -28,6 +28,7 @@ struct BenchDevice {
   StepFootprint footprint;
   std::function<double(std::size_t bytes)> read_rate;        ///< bytes a second when that many are read over and over, by all threads
   std::function<std::int64_t()> experts_touched;             ///< pairs of layer and expert of the last forward(); null: expected_experts
+  std::function<double()> busy_seconds;                      ///< of the device, since its start; null: not known
 };
 
 struct BenchPlan {
@@ -50,6 +51,7 @@ struct DecodeFigure {
   int context = 0, batch = 0;
   std::vector<double> seconds;            ///< of one step, each the mean of a repeat's steps
   std::vector<double> engine_seconds;     ///< of one step through the scheduler, with sampling at temperature 1
+  double engine_busy = 0;                 ///< share of that time in which the device was at work; 0: not known
   double bytes = 0;                       ///< read in one step
   double rate = 0;                        ///< bytes a second when as many bytes are read over and over
 };

@@ -53,7 +53,7 @@ struct CudaBackend::Impl {
   PinnedBuffer<SampledToken> drawn_host;
   DeviceBuffer<float> logits;             ///< [kLogitRows, vocab]
   DeviceBuffer<Bf16> last;                ///< [kLogitRows, dim], final norm
-  std::vector<float> host_logits;
+  PinnedBuffer<float> host_logits;        ///< grows with what is asked for
   std::map<std::tuple<int, int, bool>, Graph> graphs;  ///< rows, pages, whether tokens are drawn
   Event begun, ended;
   double busy = 0;
@@ -102,8 +102,9 @@ CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> s
   for (const auto& step : steps) {
     plan.tokens += static_cast<int>(step.ids.size());
     const auto end = step.start + static_cast<std::int64_t>(step.ids.size());
-    require(end <= std::min<std::int64_t>(config.max_positions, static_cast<std::int64_t>(step.pages.size()) * kPageTokens) && end <= std::int64_t{options.pages} * kPageTokens, ErrorKind::Internal,
-            fmt::format("a step ends at position {}; its {} pages and the {} positions of the model hold less", end, step.pages.size(), config.max_positions));
+    if (end > std::min({config.max_positions, static_cast<std::int64_t>(step.pages.size()) * kPageTokens, std::int64_t{options.pages} * kPageTokens})) {
+      fail(ErrorKind::Internal, fmt::format("a step ends at position {}; its {} pages and the {} positions of the model hold less", end, step.pages.size(), config.max_positions));
+    }
     plan.longest = std::max(plan.longest, static_cast<int>(end));
     plan.replayable = plan.replayable && step.ids.size() == 1 && step.logits != LogitsOf::None;
   }
@@ -123,7 +124,7 @@ CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> s
   for (int s = 0; s < plan.sequences; ++s) {
     const SequenceStep& step = steps[static_cast<std::size_t>(s)];
     for (std::size_t i = 0; i < step.ids.size(); ++i, ++token) {
-      require(step.ids[i] >= 0 && step.ids[i] < config.vocab, ErrorKind::Internal, fmt::format("the token id {} is outside the vocabulary", step.ids[i]));
+      if (step.ids[i] < 0 || step.ids[i] >= config.vocab) fail(ErrorKind::Internal, fmt::format("the token id {} is outside the vocabulary", step.ids[i]));
       ids[token] = step.ids[i];
       positions[token] = static_cast<std::int32_t>(step.start) + static_cast<std::int32_t>(i);
       sequences[token] = s;
@@ -131,7 +132,7 @@ CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> s
     }
     const std::size_t used = (static_cast<std::size_t>(step.start) + step.ids.size() + kPageTokens - 1) / kPageTokens;
     for (std::size_t p = 0; p < used; ++p) {
-      require(step.pages[p] >= 0 && step.pages[p] < options.pages, ErrorKind::Internal, fmt::format("the page {} is outside the cache", step.pages[p]));
+      if (step.pages[p] < 0 || step.pages[p] >= options.pages) fail(ErrorKind::Internal, fmt::format("the page {} is outside the cache", step.pages[p]));
       tables[static_cast<std::size_t>(s) * static_cast<std::size_t>(plan.pages) + p] = step.pages[p];
     }
   }
@@ -213,7 +214,7 @@ DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std:
     if (!draw || (*wishes)[static_cast<std::size_t>(r)].draw == nullptr) wanted.push_back(r);
   }
   const auto vocab = static_cast<std::size_t>(config.vocab);
-  host_logits.resize(wanted.size() * vocab);
+  if (host_logits.size() < wanted.size() * vocab) host_logits = PinnedBuffer<float>(wanted.size() * vocab);
   std::size_t next = 0;
   const auto fetch = [&](int first, int rows) {
     // Neighbouring rows travel together.
@@ -241,9 +242,10 @@ DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std:
   ended.record(stream);
   stream.wait_blocking();
   busy += static_cast<double>(ended.ms_since_blocking(begun));
-  if (!draw) return {.tokens = {}, .logits = host_logits};
+  const std::span<const float> out(host_logits.data(), wanted.size() * vocab);
+  if (!draw) return {.tokens = {}, .logits = out};
   for (const int r : wanted) drawn_host.data()[r].id = -1;
-  return {.tokens = {drawn_host.data(), static_cast<std::size_t>(plan.rows)}, .logits = host_logits};
+  return {.tokens = {drawn_host.data(), static_cast<std::size_t>(plan.rows)}, .logits = out};
 }
 
 CudaBackend::CudaBackend(const ModelWeights& weights, const CudaBackendOptions& options) {
@@ -261,6 +263,20 @@ std::span<const float> CudaBackend::forward(std::span<const SequenceStep> steps)
 DrawnRows CudaBackend::forward_and_draw(std::span<const SequenceStep> steps, std::span<const RowWish> wishes) { return impl_->run(steps, &wishes); }
 void CudaBackend::copy_page(std::int32_t from, std::int32_t to) { impl_->decoder.copy_page(from, to); }
 void CudaBackend::record_selections(Selections* into) { impl_->selections = into; }
+StepFootprint CudaBackend::footprint() const {
+  const ModelConfig& c = impl_->config;
+  const kernels::CacheLayout layout = kernels::cache_layout(c, impl_->options.cache);
+  StepFootprint out;
+  out.moe_layers = c.layers - c.dense_layers;
+  out.expert = std::size_t{3} * sizeof(Bf16) * static_cast<std::size_t>(c.dim) * static_cast<std::size_t>(c.expert_width);
+  const std::size_t routed = out.expert * static_cast<std::size_t>(out.moe_layers) * static_cast<std::size_t>(c.experts);
+  const std::size_t embedding = impl_->weights.head.size() > 0 ? impl_->weights.embedding.size_bytes() : 0;
+  out.fixed = impl_->weights.bytes - routed - embedding;
+  out.latent_row = static_cast<std::size_t>(c.layers) * static_cast<std::size_t>(layout.row_bytes());
+  out.index_row = layout.index > 0 ? static_cast<std::size_t>(c.layers) * static_cast<std::size_t>(layout.index_page_bytes()) / kPageTokens : 0;
+  return out;
+}
+
 double CudaBackend::busy_ms() const { return impl_->busy; }
 void CudaBackend::poison_page(std::int32_t page) { impl_->decoder.poison_page(page); }
 

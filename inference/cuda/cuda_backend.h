@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "inference/backend.h"
+#include "inference/step_footprint.h"
 #include "inference/weights.h"
 
 namespace gauntlet {
@@ -35,6 +36,7 @@ class CudaBackend : public Backend {
   void record_selections(Selections* into) override;
   std::string describe() const override;
 
+  StepFootprint footprint() const;
   /// Of the steps since the start, the milliseconds that the device was at work.
   double busy_ms() const;
   /// For tests: fills pages that nobody uses with NaN.

@@ -99,6 +99,25 @@ TEST_CASE("rows are drawn as the host's sampler draws them, always the same, alo
   }
 }
 
+TEST_CASE("equal tokens at a cut are counted off by id in the very stretch of the row where the draw falls") {
+  if (skip_without_device()) return;
+  const Stream stream;
+  // Every other token is better; of the equal ones the first 20 stay, and the draws fall around the last of them, near id 40.
+  constexpr int kRows = 16, kVocab = 32768;
+  std::vector<float> logits(std::size_t{kRows} * kVocab);
+  for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = i % 2 == 0 ? 1.0f : 2.0f;
+  std::vector<DrawRow> draws;
+  for (int r = 0; r < kRows; ++r) draws.push_back({.top_k = kVocab / 2 + 20, .uniform = r * 256.0 / kVocab / kRows});
+  std::vector<SampledToken> expected(kRows);
+  draw_ref({.rows = kRows, .vocab = kVocab, .parameters = draws.data(), .logits = logits.data(), .out = expected.data()});
+  const OnDevice<float> device_logits(logits);
+  const OnDevice<DrawRow> device_draws(draws);
+  const OnDevice<SampledToken> out(std::vector<SampledToken>(kRows, {.id = -7, .logprob = kNan}));
+  draw({.rows = kRows, .vocab = kVocab, .parameters = device_draws.data(), .logits = device_logits.data(), .out = out.data()}, stream.get());
+  const auto found = out.get();
+  for (std::size_t r = 0; r < kRows; ++r) CHECK(found[r].id == expected[r].id);
+}
+
 TEST_CASE("a row without a logit that may be chosen gives no token, and others beside it are drawn") {
   if (skip_without_device()) return;
   const Stream stream;

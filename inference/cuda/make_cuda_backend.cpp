@@ -1,5 +1,7 @@
 #include "inference/cuda/make_cuda_backend.h"
 
+#include <algorithm>
+
 #include "inference/cuda/cuda.h"
 
 namespace gauntlet {
@@ -13,6 +15,21 @@ std::optional<CudaDevice> find_cuda_device() {
   std::size_t free = 0, total = 0;
   cuda_check(cudaMemGetInfo(&free, &total));
   return CudaDevice{.name = properties.name, .major = properties.major, .minor = properties.minor, .memory_bytes = static_cast<std::int64_t>(total), .free_bytes = static_cast<std::int64_t>(free)};
+}
+
+double measure_cuda_copy_rate(std::size_t bytes) {
+  constexpr int kRepeats = 20;
+  const std::size_t half = std::max<std::size_t>(bytes / 2, 1);
+  DeviceBuffer<std::byte> from(half), to(half);
+  const Stream stream;
+  Event begun, ended;
+  cuda_check(cudaMemsetAsync(from.data(), 1, half, stream.get()));
+  for (int i = -2; i < kRepeats; ++i) {
+    if (i == 0) begun.record(stream);
+    cuda_check(cudaMemcpyAsync(to.data(), from.data(), half, cudaMemcpyDeviceToDevice, stream.get()));
+  }
+  ended.record(stream);
+  return 2.0 * static_cast<double>(half) * kRepeats / (1e-3 * static_cast<double>(ended.ms_since_blocking(begun)));
 }
 
 std::unique_ptr<CudaBackend> make_cuda_backend(const ModelWeights& weights, const CudaBackendOptions& options) { return std::make_unique<CudaBackend>(weights, options); }

@@ -21,6 +21,9 @@ struct CudaDevice {
 /// The device that a CUDA backend would use; nothing in builds without CUDA, and without a driver or a device.
 std::optional<CudaDevice> find_cuda_device();
 
+/// Bytes read plus bytes written a second, when so many bytes are copied within device memory over and over.
+double measure_cuda_copy_rate(std::size_t bytes);
+
 /// Throws as CudaBackend does, and Error(Usage) in builds without CUDA.
 std::unique_ptr<CudaBackend> make_cuda_backend(const ModelWeights& weights, const CudaBackendOptions& options);
 

@@ -15,6 +15,7 @@ struct CudaBackend::Impl {
 };
 
 std::optional<CudaDevice> find_cuda_device() { return std::nullopt; }
+double measure_cuda_copy_rate(std::size_t /*bytes*/) { fail(ErrorKind::Usage, kAbsent); }
 std::unique_ptr<CudaBackend> make_cuda_backend(const ModelWeights& weights, const CudaBackendOptions& options) { return std::make_unique<CudaBackend>(weights, options); }
 
 CudaBackend::CudaBackend(const ModelWeights& /*weights*/, const CudaBackendOptions& /*options*/) { fail(ErrorKind::Usage, kAbsent); }
@@ -27,6 +28,7 @@ DrawnRows CudaBackend::forward_and_draw(std::span<const SequenceStep> /*steps*/,
 void CudaBackend::copy_page(std::int32_t /*from*/, std::int32_t /*to*/) {}
 void CudaBackend::record_selections(Selections* /*into*/) {}
 std::string CudaBackend::describe() const { return "CUDA"; }
+StepFootprint CudaBackend::footprint() const { return {}; }
 double CudaBackend::busy_ms() const { return 0; }
 void CudaBackend::poison_page(std::int32_t /*page*/) {}
 
