@@ -22,6 +22,9 @@ __device__ inline unsigned pack_bf16(float low, float high) {
   return static_cast<unsigned>(round_bf16(low).bits) | (static_cast<unsigned>(round_bf16(high).bits) << 16);
 }
 
+/// What rounding to bf16 leaves, rounded to bf16.
+__device__ inline Bf16 round_rest(float value) { return round_bf16(value - __bfloat162float(__float2bfloat16_rn(value))); }
+
 /// e4m3 to float, exact.
 __device__ inline float fp8_to_float(std::uint8_t bits) {
   __nv_fp8_e4m3 value;

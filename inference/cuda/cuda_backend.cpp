@@ -62,7 +62,7 @@ struct CudaBackend::Impl {
       : config(from.config),
         options(o),
         weights(upload_weights(from)),
-        decoder(config, weights, {.pages = o.pages, .max_tokens = o.max_tokens, .cache = o.cache, .dense_attention = o.dense_attention}, stream),
+        decoder(config, weights, {.pages = o.pages, .max_tokens = o.max_tokens, .cache = o.cache, .dense_attention = o.dense_attention, .terms = o.terms}, stream),
         page_stride(static_cast<int>(std::min<std::int64_t>((config.max_positions + kPageTokens - 1) / kPageTokens, o.pages))) {
     const auto tokens = static_cast<std::size_t>(o.max_tokens), rows = static_cast<std::size_t>(std::min(o.max_tokens, kLogitRows));
     staging = PinnedBuffer<std::int32_t>(tokens * (4 + static_cast<std::size_t>(page_stride)));
@@ -281,7 +281,7 @@ double CudaBackend::busy_ms() const { return impl_->busy; }
 void CudaBackend::poison_page(std::int32_t page) { impl_->decoder.poison_page(page); }
 
 std::string CudaBackend::describe() const {
-  return fmt::format("CUDA, {}, {}, bf16 weights, {} cache", impl_->device, impl_->decoder.products().version(), impl_->options.cache == CacheFormat::Fp8 ? "FP8" : "bf16");
+  return fmt::format("CUDA, {}, {}, bf16 weights, activations in {}, {} cache", impl_->device, impl_->decoder.products().version(), impl_->options.terms == kernels::ActivationTerms::Two ? "two bf16 terms" : "bf16", impl_->options.cache == CacheFormat::Fp8 ? "FP8" : "bf16");
 }
 
 }  // namespace gauntlet

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "inference/backend.h"
+#include "inference/cuda/types.h"
 #include "inference/step_footprint.h"
 #include "inference/weights.h"
 
@@ -17,6 +18,9 @@ struct CudaBackendOptions {
   CacheFormat cache = CacheFormat::Bf16;
   bool graphs = true;                     ///< off: every kernel is launched by itself (same results)
   bool dense_attention = false;           ///< attend to every position, for comparison
+  /// Two: activations go into dense products and attention as two bf16 terms, so that of bf16's rounding only that of the weights, the cache
+  /// and the routed experts' inputs is left. One: plain bf16.
+  kernels::ActivationTerms terms = kernels::ActivationTerms::Two;
 };
 
 class CudaBackend : public Backend {

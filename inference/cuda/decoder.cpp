@@ -52,17 +52,22 @@ Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const De
   cosines_.upload_blocking(cosines);
   sines_.upload_blocking(sines);
 
+  const int terms = two_terms() ? 2 : 1;
   stream_ = DeviceBuffer<float>(count(tokens, config.dim));
-  normed_ = DeviceBuffer<Bf16>(count(tokens, config.dim));
+  normed_ = DeviceBuffer<Bf16>(count(tokens, terms, config.dim));
   normed_float_ = DeviceBuffer<float>(count(tokens, config.dim));
-  input_ = DeviceBuffer<float>(count(tokens, input_width_));
-  q_latent_ = DeviceBuffer<Bf16>(count(tokens, config.q_rank));
-  query_ = DeviceBuffer<float>(config.q_rank > 0 ? count(tokens, query_width_) : 0);
-  content_ = DeviceBuffer<Bf16>(count(tokens, heads, config.nope_dim));
-  absorbed_ = DeviceBuffer<Bf16>(count(tokens, heads, layout_.width()));
+  input_ = DeviceBuffer<float>(count(tokens, terms, input_width_));
+  q_latent_ = DeviceBuffer<Bf16>(count(tokens, terms, config.q_rank));
+  query_ = DeviceBuffer<float>(config.q_rank > 0 ? count(tokens, terms, query_width_) : 0);
+  content_ = DeviceBuffer<Bf16>(count(std::int64_t{tokens} * terms, heads, config.nope_dim));
+  absorbed_ = DeviceBuffer<Bf16>(count(std::int64_t{tokens} * terms, heads, layout_.width()));
+  if (two_terms()) {
+    absorbed_float_ = DeviceBuffer<float>(count(std::int64_t{2} * tokens, heads, config.kv_rank));
+    mixed_float_ = DeviceBuffer<float>(count(std::int64_t{2} * tokens, heads, config.v_dim));
+  }
   cuda_check(cudaMemset(absorbed_.data(), 0, absorbed_.size_bytes()));  // the padding stays zero
-  attended_ = DeviceBuffer<Bf16>(count(tokens, heads, config.kv_rank));
-  mixed_ = DeviceBuffer<Bf16>(count(tokens, heads, config.v_dim));
+  attended_ = DeviceBuffer<Bf16>(count(std::int64_t{tokens} * terms, heads, config.kv_rank));
+  mixed_ = DeviceBuffer<Bf16>(count(std::int64_t{tokens} * terms, heads, config.v_dim));
   if (config.has_indexer()) {
     index_queries_ = DeviceBuffer<Bf16>(count(tokens, config.index_heads, layout_.index_padded()));
     index_weights_ = DeviceBuffer<float>(count(tokens, config.index_heads));
@@ -78,8 +83,8 @@ Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const De
     part_stats_ = DeviceBuffer<float>(count(held, parts * heads, 2));
   }
   const std::int64_t widest = std::max(config.dense_layers > 0 ? config.dense_width : 0, config.expert_width * std::max(config.shared_experts, 0));
-  gate_up_ = DeviceBuffer<float>(count(tokens, 2, widest));
-  activated_ = DeviceBuffer<Bf16>(count(tokens, widest));
+  gate_up_ = DeviceBuffer<float>(count(std::int64_t{tokens} * terms, 2, widest));
+  activated_ = DeviceBuffer<Bf16>(count(tokens, terms, widest));
   if (config.dense_layers < config.layers) {
     const std::int64_t slots = std::int64_t{tokens} * config.experts_per_token;
     const int tiles = kernels::DispatchArgs{.tokens = tokens, .experts = config.experts, .per_token = config.experts_per_token}.max_tiles();
@@ -117,7 +122,15 @@ void Decoder::poison_page(std::int32_t page) {
 }
 
 void Decoder::norm(const DeviceBuffer<float>& weight, int tokens) {
-  kernels::rms_norm({.rows = tokens, .dim = config_.dim, .eps = static_cast<float>(config_.norm_eps), .source_rows = nullptr, .x = stream_.data(), .weight = weight.data(), .y = normed_.data(), .y_float = normed_float_.data()}, on_.get());
+  kernels::rms_norm({.rows = tokens, .dim = config_.dim, .eps = static_cast<float>(config_.norm_eps), .source_rows = nullptr, .x = stream_.data(), .weight = weight.data(), .y = normed_.data(), .y_low = second(normed_, tokens, config_.dim), .y_float = normed_float_.data()}, on_.get());
+}
+
+/// stream += x Wᵀ. In place, so the second terms cannot ride along as further rows.
+void Decoder::add_product(const DeviceBuffer<Bf16>& weights, const DeviceBuffer<Bf16>& x, int inner, int tokens) {
+  for (const Bf16* rows : {static_cast<const Bf16*>(x.data()), static_cast<const Bf16*>(second(x, tokens, inner))}) {
+    if (rows == nullptr) continue;
+    products_.multiply({.rows = tokens, .outputs = config_.dim, .inner = inner, .weights = weights.data(), .x = rows, .x_stride = inner, .y = stream_.data(), .y_stride = config_.dim, .output = ProductOutput::AddFloat}, on_.get());
+  }
 }
 
 void Decoder::launch(const kernels::TokenBatch& batch, int longest, Selections* record) {
@@ -139,21 +152,31 @@ void Decoder::launch(const kernels::TokenBatch& batch, int longest, Selections* 
 }
 
 void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenBatch& batch, int longest, Selections* record) {
-  const int tokens = batch.tokens, heads = config_.heads, first = config_.q_rank > 0 ? config_.q_rank : heads * config_.qk_dim();
+  const int tokens = batch.tokens, rows = tokens * (two_terms() ? 2 : 1), heads = config_.heads, first = config_.q_rank > 0 ? config_.q_rank : heads * config_.qk_dim();
   Cache& cache = cache_[static_cast<std::size_t>(index)];
-  products_.multiply({.rows = tokens, .outputs = input_width_, .inner = config_.dim, .weights = layer.input.data(), .x = normed_.data(), .x_stride = config_.dim, .y = input_.data(), .y_stride = input_width_}, on_.get());
-  kernels::write_latents({.batch = batch, .layout = layout_, .q_rank = config_.q_rank, .input_stride = input_width_, .kv_offset = first, .input = input_.data(), .q_norm = layer.q_norm.data(), .kv_norm = layer.kv_norm.data(), .index_norm = layer.index_k_norm.data(), .index_norm_bias = layer.index_k_norm_bias.data(), .cosines = cosines_.data(), .sines = sines_.data(), .q_latent = q_latent_.data(), .latent_rows = cache.latents.data(), .index_pages = cache.index_keys.data()}, on_.get());
+  products_.multiply({.rows = rows, .outputs = input_width_, .inner = config_.dim, .weights = layer.input.data(), .x = normed_.data(), .x_stride = config_.dim, .y = input_.data(), .y_stride = input_width_}, on_.get());
+  kernels::write_latents({.batch = batch, .layout = layout_, .q_rank = config_.q_rank, .input_stride = input_width_, .kv_offset = first, .input = input_.data(), .input_low = second(input_, tokens, input_width_), .q_norm = layer.q_norm.data(), .kv_norm = layer.kv_norm.data(), .index_norm = layer.index_k_norm.data(), .index_norm_bias = layer.index_k_norm_bias.data(), .cosines = cosines_.data(), .sines = sines_.data(), .q_latent = q_latent_.data(), .q_latent_low = second(q_latent_, tokens, config_.q_rank), .latent_rows = cache.latents.data(), .index_pages = cache.index_keys.data()}, on_.get());
   if (config_.q_rank > 0) {
-    products_.multiply({.rows = tokens, .outputs = query_width_, .inner = config_.q_rank, .weights = layer.query.data(), .x = q_latent_.data(), .x_stride = config_.q_rank, .y = query_.data(), .y_stride = query_width_}, on_.get());
+    products_.multiply({.rows = rows, .outputs = query_width_, .inner = config_.q_rank, .weights = layer.query.data(), .x = q_latent_.data(), .x_stride = config_.q_rank, .y = query_.data(), .y_stride = query_width_}, on_.get());
   }
-  kernels::split_queries({.batch = batch, .layout = layout_, .heads = heads, .nope = config_.nope_dim, .index_heads = config_.index_heads, .query_stride = config_.q_rank > 0 ? query_width_ : input_width_, .query = config_.q_rank > 0 ? query_.data() : input_.data(), .cosines = cosines_.data(), .sines = sines_.data(), .content = content_.data(), .absorbed = absorbed_.data(), .index_queries = index_queries_.data()}, on_.get());
+  kernels::split_queries({.batch = batch, .layout = layout_, .heads = heads, .nope = config_.nope_dim, .index_heads = config_.index_heads, .query_stride = config_.q_rank > 0 ? query_width_ : input_width_, .query = config_.q_rank > 0 ? query_.data() : input_.data(), .query_low = config_.q_rank > 0 ? second(query_, tokens, query_width_) : second(input_, tokens, input_width_), .cosines = cosines_.data(), .sines = sines_.data(), .content = content_.data(), .content_low = second(content_, tokens, std::int64_t{heads} * config_.nope_dim), .absorbed = absorbed_.data(), .absorbed_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()), .index_queries = index_queries_.data()}, on_.get());
   // Queries into the latent space: q · W_UK, head by head.
-  products_.multiply({.rows = tokens, .outputs = config_.kv_rank, .inner = config_.nope_dim, .weights = layer.key_up.data(), .x = content_.data(), .x_stride = std::int64_t{heads} * config_.nope_dim, .y = absorbed_.data(), .y_stride = std::int64_t{heads} * layout_.width(), .output = ProductOutput::Bf16, .batches = heads, .weights_distance = std::int64_t{config_.kv_rank} * config_.nope_dim, .x_distance = config_.nope_dim, .y_distance = layout_.width()}, on_.get());
+  ProductArgs into{.rows = rows, .outputs = config_.kv_rank, .inner = config_.nope_dim, .weights = layer.key_up.data(), .x = content_.data(), .x_stride = std::int64_t{heads} * config_.nope_dim, .y = absorbed_.data(), .y_stride = std::int64_t{heads} * layout_.width(), .output = ProductOutput::Bf16, .batches = heads, .weights_distance = std::int64_t{config_.kv_rank} * config_.nope_dim, .x_distance = config_.nope_dim, .y_distance = layout_.width()};
+  if (two_terms()) {
+    into.y = absorbed_float_.data();
+    into.y_stride = std::int64_t{heads} * config_.kv_rank;
+    into.y_distance = config_.kv_rank;
+    into.output = ProductOutput::Float;
+  }
+  products_.multiply(into, on_.get());
+  if (two_terms()) {
+    kernels::split_terms({.rows = tokens * heads, .columns = config_.kv_rank, .x = absorbed_float_.data(), .x_low = second(absorbed_float_, tokens, into.y_stride), .y = absorbed_.data(), .y_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()), .y_stride = layout_.width()}, on_.get());
+  }
 
   // Where every position is chosen anyway, no list is needed: the sums are the same.
   const bool choosing = sparse_ && longest > config_.index_topk;
   if (config_.has_indexer() && (choosing || record != nullptr)) choose(index, layer, batch, longest, record);
-  kernels::SparseAttentionArgs args{.batch = batch, .layout = layout_, .first = 0, .rows = tokens, .heads = heads, .longest = choosing ? config_.index_topk : longest, .scale = static_cast<float>(config_.softmax_scale()), .queries = absorbed_.data(), .chosen = nullptr, .k = config_.index_topk, .latent_rows = cache.latents.data(), .part_out = part_out_.data(), .part_stats = part_stats_.data(), .out = attended_.data(), .lse = nullptr};
+  kernels::SparseAttentionArgs args{.batch = batch, .layout = layout_, .first = 0, .rows = tokens, .heads = heads, .longest = choosing ? config_.index_topk : longest, .scale = static_cast<float>(config_.softmax_scale()), .queries = absorbed_.data(), .queries_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()), .chosen = nullptr, .k = config_.index_topk, .latent_rows = cache.latents.data(), .part_out = part_out_.data(), .part_stats = part_stats_.data(), .out = attended_.data(), .out_low = second(attended_, tokens, std::int64_t{heads} * config_.kv_rank), .lse = nullptr};
   const std::int64_t one = std::int64_t{args.parts()} * heads * layout_.latent_padded();
   const int run = args.parts() == 1 ? tokens : static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(part_out_.size()) / one, 1, tokens));
   for (args.first = 0; args.first < tokens; args.first += run) {
@@ -162,9 +185,12 @@ void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenB
     kernels::sparse_attention(args, on_.get());
   }
 
-  products_.multiply({.rows = tokens, .outputs = config_.v_dim, .inner = config_.kv_rank, .weights = layer.value_up.data(), .x = attended_.data(), .x_stride = std::int64_t{heads} * config_.kv_rank, .y = mixed_.data(), .y_stride = std::int64_t{heads} * config_.v_dim, .output = ProductOutput::Bf16, .batches = heads, .weights_distance = std::int64_t{config_.v_dim} * config_.kv_rank, .x_distance = config_.kv_rank, .y_distance = config_.v_dim}, on_.get());
   const int mixed = heads * config_.v_dim;
-  products_.multiply({.rows = tokens, .outputs = config_.dim, .inner = mixed, .weights = layer.output.data(), .x = mixed_.data(), .x_stride = mixed, .y = stream_.data(), .y_stride = config_.dim, .output = ProductOutput::AddFloat}, on_.get());
+  products_.multiply({.rows = rows, .outputs = config_.v_dim, .inner = config_.kv_rank, .weights = layer.value_up.data(), .x = attended_.data(), .x_stride = std::int64_t{heads} * config_.kv_rank, .y = two_terms() ? static_cast<void*>(mixed_float_.data()) : mixed_.data(), .y_stride = mixed, .output = two_terms() ? ProductOutput::Float : ProductOutput::Bf16, .batches = heads, .weights_distance = std::int64_t{config_.v_dim} * config_.kv_rank, .x_distance = config_.kv_rank, .y_distance = config_.v_dim}, on_.get());
+  if (two_terms()) {
+    kernels::split_terms({.rows = tokens, .columns = mixed, .x = mixed_float_.data(), .x_low = second(mixed_float_, tokens, mixed), .y = mixed_.data(), .y_low = second(mixed_, tokens, mixed), .y_stride = mixed}, on_.get());
+  }
+  add_product(layer.output, mixed_, mixed, tokens);
 }
 
 /// The positions that each token's attention reads, into chosen_.
@@ -191,9 +217,9 @@ void Decoder::append_blocking(const DeviceBuffer<std::int32_t>& from, std::size_
 }
 
 void Decoder::mlp(const CudaMlp& mlp, int tokens) {
-  products_.multiply({.rows = tokens, .outputs = 2 * mlp.width, .inner = config_.dim, .weights = mlp.gate_up.data(), .x = normed_.data(), .x_stride = config_.dim, .y = gate_up_.data(), .y_stride = 2 * mlp.width}, on_.get());
-  kernels::silu_multiply({.rows = tokens, .width = mlp.width, .gate_up = gate_up_.data(), .y = activated_.data()}, on_.get());
-  products_.multiply({.rows = tokens, .outputs = config_.dim, .inner = mlp.width, .weights = mlp.down.data(), .x = activated_.data(), .x_stride = mlp.width, .y = stream_.data(), .y_stride = config_.dim, .output = ProductOutput::AddFloat}, on_.get());
+  products_.multiply({.rows = tokens * (two_terms() ? 2 : 1), .outputs = 2 * mlp.width, .inner = config_.dim, .weights = mlp.gate_up.data(), .x = normed_.data(), .x_stride = config_.dim, .y = gate_up_.data(), .y_stride = 2 * mlp.width}, on_.get());
+  kernels::silu_multiply({.rows = tokens, .width = mlp.width, .gate_up = gate_up_.data(), .gate_up_low = second(gate_up_, tokens, 2 * mlp.width), .y = activated_.data(), .y_low = second(activated_, tokens, mlp.width)}, on_.get());
+  add_product(mlp.down, activated_, mlp.width, tokens);
 }
 
 void Decoder::experts(const CudaLayer& layer, int tokens, std::vector<std::int32_t>* record) {

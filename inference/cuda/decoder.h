@@ -18,6 +18,7 @@ struct DecoderOptions {
   int max_tokens = 0;
   CacheFormat cache = CacheFormat::Bf16;
   bool dense_attention = false;
+  kernels::ActivationTerms terms = kernels::ActivationTerms::Two;
 };
 
 /// Used from one thread. All memory is allocated here, at the start.
@@ -44,6 +45,13 @@ class Decoder {
   void experts(const CudaLayer& layer, int tokens, std::vector<std::int32_t>* record);
   void append_blocking(const DeviceBuffer<std::int32_t>& from, std::size_t size, std::vector<std::int32_t>& into);
   void norm(const DeviceBuffer<float>& weight, int tokens);
+  void add_product(const DeviceBuffer<Bf16>& weights, const DeviceBuffer<Bf16>& x, int inner, int tokens);
+  bool two_terms() const { return options_.terms == kernels::ActivationTerms::Two; }
+  /// Where the second terms begin in a buffer whose first terms are [tokens, width]; null if there are none.
+  template <class T>
+  T* second(const DeviceBuffer<T>& buffer, std::int64_t tokens, std::int64_t width) const {
+    return two_terms() ? buffer.data() + tokens * width : nullptr;
+  }
 
   const ModelConfig& config_;
   const CudaWeights& weights_;
@@ -55,7 +63,8 @@ class Decoder {
   DenseProducts products_;
   std::vector<Cache> cache_;
   DeviceBuffer<float> cosines_, sines_;
-  DeviceBuffer<float> stream_, normed_float_, input_, query_, index_weights_, scores_, part_out_, part_stats_;
+  // With two terms, [2 × tokens, …] wherever an activation is the input or the output of a product: one product runs over both.
+  DeviceBuffer<float> stream_, normed_float_, input_, query_, absorbed_float_, mixed_float_, index_weights_, scores_, part_out_, part_stats_;
   DeviceBuffer<Bf16> normed_, q_latent_, content_, absorbed_, index_queries_, attended_, mixed_;
   DeviceBuffer<std::int32_t> chosen_;
   DeviceBuffer<float> gate_up_, router_, gate_weights_, expert_out_;

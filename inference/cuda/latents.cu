@@ -10,6 +10,15 @@ constexpr int kWarps = kThreads / 32;
 /// Of the norms of both latents and of the indexer key, whatever the model's own is (DeepSeek's published code).
 constexpr float kLatentEps = 1e-6f;
 
+/// A row that may come in two terms.
+struct Summed {
+  const float* high;
+  const float* low;  ///< null: one term
+
+  __device__ float operator[](std::int64_t i) const { return low == nullptr ? high[i] : high[i] + low[i]; }
+  __device__ Summed operator+(std::int64_t offset) const { return {high + offset, low == nullptr ? nullptr : low + offset}; }
+};
+
 /// inference/float_types.h's fp8_block_scale.
 __device__ float block_scale(float amax) {
   const unsigned bits = __float_as_uint(fmaxf(amax, 1e-4f) * (1.0f / kFp8Max));
@@ -68,7 +77,8 @@ __global__ void __launch_bounds__(kThreads) latents_kernel(const LatentsArgs arg
   __shared__ float scratch[32];
   const CacheLayout& layout = args.layout;
   const int token = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.x);
-  const float* input = args.input + static_cast<std::int64_t>(token) * args.input_stride;
+  const std::int64_t input_at = static_cast<std::int64_t>(token) * args.input_stride;
+  const Summed input{args.input + input_at, args.input_low == nullptr ? nullptr : args.input_low + input_at};
   const int position = args.batch.positions[token];
   const std::int64_t row = cache_row(args.batch, args.batch.sequences[token], position);
   const int half = layout.rope / 2;
@@ -79,10 +89,15 @@ __global__ void __launch_bounds__(kThreads) latents_kernel(const LatentsArgs arg
     float squares = 0;
     for (int i = thread; i < args.q_rank; i += kThreads) squares += input[i] * input[i];
     const float scale = rsqrtf(block_sum(squares, scratch) / static_cast<float>(args.q_rank) + kLatentEps);
-    for (int i = thread; i < args.q_rank; i += kThreads) args.q_latent[static_cast<std::int64_t>(token) * args.q_rank + i] = round_bf16(input[i] * scale * args.q_norm[i]);
+    for (int i = thread; i < args.q_rank; i += kThreads) {
+      const float value = input[i] * scale * args.q_norm[i];
+      const std::int64_t at = static_cast<std::int64_t>(token) * args.q_rank + i;
+      args.q_latent[at] = round_bf16(value);
+      if (args.q_latent_low != nullptr) args.q_latent_low[at] = round_rest(value);
+    }
   }
 
-  const float* kv = input + args.kv_offset;
+  const Summed kv = input + args.kv_offset;
   std::byte* entry = args.latent_rows + row * layout.row_bytes();
   float squares = 0;
   for (int i = thread; i < layout.latent; i += kThreads) squares += kv[i] * kv[i];
@@ -96,7 +111,7 @@ __global__ void __launch_bounds__(kThreads) latents_kernel(const LatentsArgs arg
   }
 
   Bf16* rotary = reinterpret_cast<Bf16*>(entry + layout.rope_offset_bytes());
-  const float* key = kv + layout.latent;
+  const Summed key = kv + layout.latent;
   for (int i = thread; i < layout.rope_padded() / 2; i += kThreads) {
     float a = 0, b = 0;
     if (i < half) {
@@ -109,7 +124,7 @@ __global__ void __launch_bounds__(kThreads) latents_kernel(const LatentsArgs arg
   }
   if (layout.index == 0) return;
 
-  const float* index_key = key + layout.rope;
+  const Summed index_key = key + layout.rope;
   const auto size = static_cast<float>(layout.index);
   float sum = 0;
   for (int i = thread; i < layout.index; i += kThreads) sum += index_key[i];
@@ -141,15 +156,19 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(const QueriesArgs arg
   const int token = static_cast<int>(blockIdx.x), lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int head = static_cast<int>(blockIdx.y) * kWarps + warp;
   if (head >= args.heads + args.index_heads) return;
-  const float* query = args.query + static_cast<std::int64_t>(token) * args.query_stride;
+  const std::int64_t query_at = static_cast<std::int64_t>(token) * args.query_stride;
+  const Summed query{args.query + query_at, args.query_low == nullptr ? nullptr : args.query_low + query_at};
   const int half = layout.rope / 2;
   const std::int64_t angles = static_cast<std::int64_t>(args.batch.positions[token]) * half;
 
   if (head < args.heads) {
-    const float* from = query + static_cast<std::int64_t>(head) * (args.nope + layout.rope);
-    Bf16* content = args.content + (static_cast<std::int64_t>(token) * args.heads + head) * args.nope;
-    for (int i = lane; i < args.nope; i += 32) content[i] = round_bf16(from[i]);
-    Bf16* rotary = args.absorbed + (static_cast<std::int64_t>(token) * args.heads + head) * layout.width() + layout.latent_padded();
+    const Summed from = query + static_cast<std::int64_t>(head) * (args.nope + layout.rope);
+    const std::int64_t content = (static_cast<std::int64_t>(token) * args.heads + head) * args.nope;
+    for (int i = lane; i < args.nope; i += 32) {
+      args.content[content + i] = round_bf16(from[i]);
+      if (args.content_low != nullptr) args.content_low[content + i] = round_rest(from[i]);
+    }
+    const std::int64_t rotary = (static_cast<std::int64_t>(token) * args.heads + head) * layout.width() + layout.latent_padded();
     for (int i = lane; i < layout.rope_padded() / 2; i += 32) {
       float a = 0, b = 0;
       if (i < half) {
@@ -157,13 +176,17 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(const QueriesArgs arg
         b = from[args.nope + 2 * i + 1];
         rotate_pair(a, b, args.cosines[angles + i], args.sines[angles + i]);
       }
-      rotary[2 * i] = round_bf16(a);
-      rotary[2 * i + 1] = round_bf16(b);
+      args.absorbed[rotary + 2 * i] = round_bf16(a);
+      args.absorbed[rotary + 2 * i + 1] = round_bf16(b);
+      if (args.absorbed_low != nullptr) {
+        args.absorbed_low[rotary + 2 * i] = round_rest(a);
+        args.absorbed_low[rotary + 2 * i + 1] = round_rest(b);
+      }
     }
     return;
   }
   const int index_head = head - args.heads;
-  const float* from = query + static_cast<std::int64_t>(args.heads) * (args.nope + layout.rope) + static_cast<std::int64_t>(index_head) * layout.index;
+  const Summed from = query + static_cast<std::int64_t>(args.heads) * (args.nope + layout.rope) + static_cast<std::int64_t>(index_head) * layout.index;
   float* values = shared + warp * layout.index;
   for (int i = lane; i < layout.index; i += 32) values[i] = from[i];
   __syncwarp();

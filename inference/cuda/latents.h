@@ -16,6 +16,7 @@ struct LatentsArgs {
   int input_stride = 0;                   ///< of `input`
   int kv_offset = 0;                      ///< columns of `input` before the kv part: latent, then rotary key, then indexer key
   const float* input = nullptr;           ///< [tokens, input_stride]
+  const float* input_low = nullptr;       ///< the same shape, added to it
   const float* q_norm = nullptr;          ///< [q_rank]
   const float* kv_norm = nullptr;         ///< [latent]
   const float* index_norm = nullptr;      ///< [index], with index_norm_bias [index]; null without an indexer
@@ -23,6 +24,7 @@ struct LatentsArgs {
   const float* cosines = nullptr;         ///< [positions, rope / 2]
   const float* sines = nullptr;
   Bf16* q_latent = nullptr;               ///< [tokens, q_rank]
+  Bf16* q_latent_low = nullptr;           ///< [tokens, q_rank]
   std::byte* latent_rows = nullptr;       ///< [pages × 64, layout.row_bytes()]
   std::byte* index_pages = nullptr;       ///< [pages, layout.index_page_bytes()]
 };
@@ -41,10 +43,13 @@ struct QueriesArgs {
   int index_heads = 0;                    ///< 0: none
   int query_stride = 0;                   ///< of `query`
   const float* query = nullptr;           ///< [tokens, query_stride]: heads × (nope | rope), then index_heads × index
+  const float* query_low = nullptr;       ///< the same shape, added to it
   const float* cosines = nullptr;
   const float* sines = nullptr;
   Bf16* content = nullptr;                ///< [tokens, heads, nope]
+  Bf16* content_low = nullptr;            ///< [tokens, heads, nope]
   Bf16* absorbed = nullptr;               ///< [tokens, heads, layout.width()]: only the rotary part is written, with its padding
+  Bf16* absorbed_low = nullptr;           ///< the same of the second terms
   Bf16* index_queries = nullptr;          ///< [tokens, index_heads, layout.index_padded()]
 };
 

@@ -33,6 +33,19 @@ std::vector<float> layer_norm(std::span<const float> x, const float* weight, con
   return out;
 }
 
+/// Row t of an input that may come in two terms.
+std::vector<float> sum_of(const float* high, const float* low, int t, int stride) {
+  const std::int64_t at = static_cast<std::int64_t>(t) * stride;
+  std::vector<float> out(high + at, high + at + stride);
+  for (std::size_t i = 0; low != nullptr && i < out.size(); ++i) out[i] += low[at + static_cast<std::int64_t>(i)];
+  return out;
+}
+
+void store(float value, Bf16* high, Bf16* low, std::int64_t at) {
+  high[at] = to_bf16(value);
+  if (low != nullptr) low[at] = to_bf16(value - round_to_bf16(value));
+}
+
 /// `values` [rope] by the angles [rope / 2] of one position.
 void rotate(float* values, int rope, const float* cosines, const float* sines, RopeLayout layout) {
   const int half = rope / 2;
@@ -50,14 +63,15 @@ void write_latents_ref(const LatentsArgs& args) {
   const auto& layout = args.layout;
   const int half = layout.rope / 2;
   for (int t = 0; t < args.batch.tokens; ++t) {
-    const float* input = args.input + static_cast<std::int64_t>(t) * args.input_stride;
+    const auto summed = sum_of(args.input, args.input_low, t, args.input_stride);
+    const float* input = summed.data();
     const int position = args.batch.positions[t];
     const float* cosines = args.cosines + static_cast<std::int64_t>(position) * half;
     const float* sines = args.sines + static_cast<std::int64_t>(position) * half;
 
     if (args.q_rank > 0) {
       const auto q = rms_norm({input, static_cast<std::size_t>(args.q_rank)}, args.q_norm);
-      for (int i = 0; i < args.q_rank; ++i) args.q_latent[static_cast<std::int64_t>(t) * args.q_rank + i] = to_bf16(q[static_cast<std::size_t>(i)]);
+      for (int i = 0; i < args.q_rank; ++i) store(q[static_cast<std::size_t>(i)], args.q_latent, args.q_latent_low, static_cast<std::int64_t>(t) * args.q_rank + i);
     }
 
     const float* kv = input + args.kv_offset;
@@ -78,7 +92,8 @@ void split_queries_ref(const QueriesArgs& args) {
   const auto& layout = args.layout;
   const int half = layout.rope / 2;
   for (int t = 0; t < args.batch.tokens; ++t) {
-    const float* query = args.query + static_cast<std::int64_t>(t) * args.query_stride;
+    const auto summed = sum_of(args.query, args.query_low, t, args.query_stride);
+    const float* query = summed.data();
     const std::int64_t position = args.batch.positions[t];
     const float* cosines = args.cosines + position * half;
     const float* sines = args.sines + position * half;
@@ -86,11 +101,11 @@ void split_queries_ref(const QueriesArgs& args) {
     for (int h = 0; h < args.heads; ++h) {
       const float* head = query + h * (args.nope + layout.rope);
       const std::int64_t at = static_cast<std::int64_t>(t) * args.heads + h;
-      for (int i = 0; i < args.nope; ++i) args.content[at * args.nope + i] = to_bf16(head[i]);
+      for (int i = 0; i < args.nope; ++i) store(head[i], args.content, args.content_low, at * args.nope + i);
       std::vector<float> rope(head + args.nope, head + args.nope + layout.rope);
       rotate(rope.data(), layout.rope, cosines, sines, RopeLayout::Interleaved);
       rope.resize(static_cast<std::size_t>(layout.rope_padded()), 0.0f);
-      for (std::size_t i = 0; i < rope.size(); ++i) args.absorbed[at * layout.width() + layout.latent_padded() + static_cast<std::int64_t>(i)] = to_bf16(rope[i]);
+      for (std::size_t i = 0; i < rope.size(); ++i) store(rope[i], args.absorbed, args.absorbed_low, at * layout.width() + layout.latent_padded() + static_cast<std::int64_t>(i));
     }
 
     for (int h = 0; h < args.index_heads; ++h) {

@@ -61,6 +61,7 @@ __global__ void rms_norm_kernel(RmsNormArgs args) {
   }
   const float factor = 1.0f / sqrtf(sum / static_cast<float>(args.dim) + args.eps);
   Bf16* y = args.y + static_cast<std::int64_t>(row) * args.dim;
+  Bf16* y_low = args.y_low != nullptr ? args.y_low + static_cast<std::int64_t>(row) * args.dim : nullptr;
   float* y_float = args.y_float != nullptr ? args.y_float + static_cast<std::int64_t>(row) * args.dim : nullptr;
   for (int i = thread * 4; i < args.dim; i += threads * 4) {
     const float4 v = load_four<kVector>(x, i, args.dim), w = load_four<kVector>(args.weight, i, args.dim);
@@ -68,10 +69,14 @@ __global__ void rms_norm_kernel(RmsNormArgs args) {
     if constexpr (kVector) {
       *reinterpret_cast<uint2*>(y + i) = {pack_bf16(out[0], out[1]), pack_bf16(out[2], out[3])};
       if (y_float != nullptr) *reinterpret_cast<float4*>(y_float + i) = {out[0], out[1], out[2], out[3]};
+      if (y_low != nullptr) {
+        for (int j = 0; j < 4; ++j) y_low[i + j] = round_rest(out[j]);
+      }
     } else {
       for (int j = 0; j < 4 && i + j < args.dim; ++j) {
         y[i + j] = round_bf16(out[j]);
         if (y_float != nullptr) y_float[i + j] = out[j];
+        if (y_low != nullptr) y_low[i + j] = round_rest(out[j]);
       }
     }
   }
@@ -85,13 +90,31 @@ __global__ void silu_kernel(SiluArgs args) {
   if (column >= args.width) return;
   const float* gate = args.gate_up + static_cast<std::int64_t>(blockIdx.x) * 2 * args.width + column;
   const float* up = gate + args.width;
-  Bf16* y = args.y + static_cast<std::int64_t>(blockIdx.x) * args.width + column;
-  if constexpr (kVector) {
+  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * args.width + column;
+  Bf16* y = args.y + at;
+  if (args.gate_up_low != nullptr) {
+    const float* gate_low = args.gate_up_low + static_cast<std::int64_t>(blockIdx.x) * 2 * args.width + column;
+    for (int i = 0; i < kEach; ++i) {
+      const float value = silu(gate[i] + gate_low[i]) * (up[i] + gate_low[args.width + i]);
+      y[i] = round_bf16(value);
+      args.y_low[at + i] = round_rest(value);
+    }
+  } else if constexpr (kVector) {
     const float4 g = *reinterpret_cast<const float4*>(gate), u = *reinterpret_cast<const float4*>(up);
     *reinterpret_cast<uint2*>(y) = {pack_bf16(silu(g.x) * u.x, silu(g.y) * u.y), pack_bf16(silu(g.z) * u.z, silu(g.w) * u.w)};
   } else {
     *y = round_bf16(silu(*gate) * *up);
   }
+}
+
+/// Grid: (rows, groups of kThreads columns).
+__global__ void terms_kernel(TermsArgs args) {
+  const int column = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
+  if (column >= args.columns) return;
+  const std::int64_t from = static_cast<std::int64_t>(blockIdx.x) * args.columns + column, to = static_cast<std::int64_t>(blockIdx.x) * args.y_stride + column;
+  const float value = args.x_low != nullptr ? args.x[from] + args.x_low[from] : args.x[from];
+  args.y[to] = round_bf16(value);
+  args.y_low[to] = round_rest(value);
 }
 
 }  // namespace
@@ -130,6 +153,7 @@ void rms_norm(const RmsNormArgs& args, CudaStream stream) {
 
 void silu_multiply(const SiluArgs& args, CudaStream stream) {
   require(args.rows >= 0 && args.width > 0, ErrorKind::Internal, "silu_multiply: rows must not be negative, width must be positive");
+  require((args.gate_up_low == nullptr) == (args.y_low == nullptr), ErrorKind::Internal, "silu_multiply: both second terms, or none");
   if (args.rows == 0) return;
   const bool vector = args.width % 4 == 0 && aligned_16(args.gate_up) && aligned_16(args.y);
   const int columns = kThreads * (vector ? 4 : 1);
@@ -139,6 +163,14 @@ void silu_multiply(const SiluArgs& args, CudaStream stream) {
   } else {
     silu_kernel<false><<<grid, kThreads, 0, stream>>>(args);
   }
+  cuda_check(cudaGetLastError());
+}
+
+void split_terms(const TermsArgs& args, CudaStream stream) {
+  require(args.rows >= 0 && args.columns > 0 && args.y_stride >= args.columns, ErrorKind::Internal, "split_terms: rows must not be negative, columns must be positive and fit the stride");
+  if (args.rows == 0) return;
+  const dim3 grid(static_cast<unsigned>(args.rows), static_cast<unsigned>((args.columns + kThreads - 1) / kThreads));
+  terms_kernel<<<grid, kThreads, 0, stream>>>(args);
   cuda_check(cudaGetLastError());
 }
 

@@ -16,12 +16,13 @@ constexpr float kNone = -INFINITY;
 /// Where the block's shared memory lies, in bytes.
 struct Shared {
   int query_stride, key_stride;  // elements
-  int keys, probabilities, maxima, sums, rows, total;
+  int queries_low, keys, probabilities, maxima, sums, rows, total;
 
-  __host__ __device__ Shared(int width, int row_tiles, int stages)
+  __host__ __device__ Shared(int width, int row_tiles, int stages, int terms)
       : query_stride(width + kPad),
         key_stride(width + kPad),
-        keys(row_tiles * 16 * query_stride * 2),
+        queries_low(row_tiles * 16 * query_stride * 2),
+        keys(terms * queries_low),
         probabilities(keys + stages * kTile * key_stride * 2),
         maxima(probabilities + row_tiles * 16 * (kTile + kPad) * 2),
         sums(maxima + row_tiles * 16 * 4 * 4),
@@ -91,8 +92,10 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
   constexpr int kThreads = kRowTiles * 128;
   extern __shared__ __align__(16) std::byte shared[];
   const CacheLayout& layout = args.layout;
-  const Shared at(layout.width(), kRowTiles, kStages);
+  const bool two_terms = args.queries_low != nullptr;
+  const Shared at(layout.width(), kRowTiles, kStages, two_terms ? 2 : 1);
   Bf16* queries = reinterpret_cast<Bf16*>(shared);
+  Bf16* queries_low = reinterpret_cast<Bf16*>(shared + at.queries_low);
   Bf16* keys = reinterpret_cast<Bf16*>(shared + at.keys);
   Bf16* probabilities = reinterpret_cast<Bf16*>(shared + at.probabilities);  // [heads of the block, kTile + kPad]
   float* maxima = reinterpret_cast<float*>(shared + at.maxima);              // [heads of the block, 4 warps]
@@ -108,9 +111,11 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
 
   for (int i = thread; i < kRowTiles * 16 * (layout.width() / 8); i += kThreads) {
     const int head = i / (layout.width() / 8), chunk = i % (layout.width() / 8);
-    uint4 value = make_uint4(0, 0, 0, 0);
-    if (first_head + head < args.heads) value = reinterpret_cast<const uint4*>(args.queries + (static_cast<std::int64_t>(token) * args.heads + first_head + head) * layout.width())[chunk];
-    *reinterpret_cast<uint4*>(queries + head * at.query_stride + chunk * 8) = value;
+    const bool valid = first_head + head < args.heads;
+    const std::int64_t from = (static_cast<std::int64_t>(token) * args.heads + first_head + head) * layout.width() + chunk * 8;
+    const uint4 zero = make_uint4(0, 0, 0, 0);
+    *reinterpret_cast<uint4*>(queries + head * at.query_stride + chunk * 8) = valid ? *reinterpret_cast<const uint4*>(args.queries + from) : zero;
+    if (two_terms) *reinterpret_cast<uint4*>(queries_low + head * at.query_stride + chunk * 8) = valid ? *reinterpret_cast<const uint4*>(args.queries_low + from) : zero;
   }
 
   const auto list_rows = [&](int tile) {
@@ -152,6 +157,11 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
       load_matrices(b, tile_keys + (warp * 16 + lane / 16 * 8 + lane % 8) * at.key_stride + k + lane / 8 % 2 * 8);
       multiply_add(c[0], a, b[0], b[1]);
       multiply_add(c[1], a, b[2], b[3]);
+      if (two_terms) {
+        load_matrices(a, queries_low + (tile_row * 16 + lane % 16) * at.query_stride + k + lane / 16 * 8);
+        multiply_add(c[0], a, b[0], b[1]);
+        multiply_add(c[1], a, b[2], b[3]);
+      }
     }
     float largest[2] = {kNone, kNone};
     for (int n = 0; n < 2; ++n) {
@@ -232,13 +242,16 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
       continue;
     }
     if (args.lse != nullptr && warp == 0 && lane % 4 == 0) args.lse[static_cast<std::int64_t>(row) * args.heads + head] = total > 0 ? (most[r] + log2f(total)) * kLn2 : INFINITY;
-    Bf16* to = args.out + (static_cast<std::int64_t>(token) * args.heads + head) * layout.latent;
+    const std::int64_t to = (static_cast<std::int64_t>(token) * args.heads + head) * layout.latent;
 #pragma unroll
     for (int j = 0; j < kColumnTiles; ++j) {
       for (int n = 0; n < 2; ++n) {
         for (int i = 0; i < 2; ++i) {
           const int column = (j * 4 + warp) * 16 + n * 8 + lane % 4 * 2 + i;
-          if (column < layout.latent) to[column] = round_bf16(total > 0 ? out[j][n][2 * r + i] / total : 0.0f);
+          if (column >= layout.latent) continue;
+          const float value = total > 0 ? out[j][n][2 * r + i] / total : 0.0f;
+          args.out[to + column] = round_bf16(value);
+          if (args.out_low != nullptr) args.out_low[to + column] = round_rest(value);
         }
       }
     }
@@ -258,15 +271,19 @@ __global__ void join_parts_kernel(const SparseAttentionArgs args, int parts) {
     if (sum > 0) total = fmaf(sum, exp2f(args.part_stats[2 * slot(part)] - base), total);
   }
   if (args.lse != nullptr && threadIdx.x == 0) args.lse[static_cast<std::int64_t>(row) * args.heads + head] = total > 0 ? (most + log2f(total)) * kLn2 : INFINITY;
-  Bf16* to = args.out + (static_cast<std::int64_t>(args.first + row) * args.heads + head) * args.layout.latent;
+  const std::int64_t to = (static_cast<std::int64_t>(args.first + row) * args.heads + head) * args.layout.latent;
   for (int column = static_cast<int>(threadIdx.x); column < args.layout.latent; column += static_cast<int>(blockDim.x)) {
     float value = 0;
     for (int part = 0; part < parts; ++part) {
       if (args.part_stats[2 * slot(part) + 1] > 0) value = fmaf(args.part_out[slot(part) * args.layout.latent_padded() + column], exp2f(args.part_stats[2 * slot(part)] - base), value);
     }
-    to[column] = round_bf16(total > 0 ? value / total : 0.0f);
+    value = total > 0 ? value / total : 0.0f;
+    args.out[to + column] = round_bf16(value);
+    if (args.out_low != nullptr) args.out_low[to + column] = round_rest(value);
   }
 }
+
+int terms_of(const SparseAttentionArgs& args) { return args.queries_low != nullptr ? 2 : 1; }
 
 int shared_limit() {
   int device = 0, bytes = 0;
@@ -278,7 +295,7 @@ int shared_limit() {
 template <int kRowTiles, int kColumnTiles, int kStages, CacheFormat kFormat>
 void launch(const SparseAttentionArgs& args, CudaStream stream) {
   const auto kernel = sparse_attention_kernel<kRowTiles, kColumnTiles, kStages, kFormat>;
-  const Shared at(args.layout.width(), kRowTiles, kStages);
+  const Shared at(args.layout.width(), kRowTiles, kStages, terms_of(args));
   cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, at.total));
   const dim3 grid(static_cast<unsigned>(args.rows), static_cast<unsigned>((args.heads + kRowTiles * 16 - 1) / (kRowTiles * 16)), static_cast<unsigned>(args.parts()));
   kernel<<<grid, kRowTiles * 128, static_cast<std::size_t>(at.total), stream>>>(args);
@@ -288,8 +305,8 @@ void launch(const SparseAttentionArgs& args, CudaStream stream) {
 template <int kRowTiles, int kColumnTiles, CacheFormat kFormat>
 void choose_stages(const SparseAttentionArgs& args, CudaStream stream) {
   const int limit = shared_limit();
-  if (Shared(args.layout.width(), kRowTiles, 2).total <= limit) return launch<kRowTiles, kColumnTiles, 2, kFormat>(args, stream);
-  const int needed = Shared(args.layout.width(), kRowTiles, 1).total;
+  if (Shared(args.layout.width(), kRowTiles, 2, terms_of(args)).total <= limit) return launch<kRowTiles, kColumnTiles, 2, kFormat>(args, stream);
+  const int needed = Shared(args.layout.width(), kRowTiles, 1, terms_of(args)).total;
   require(needed <= limit, ErrorKind::Usage, "CUDA: attention over keys of " + std::to_string(args.layout.width()) + " elements needs " + std::to_string(needed) + " bytes of shared memory; this device has " + std::to_string(limit));
   launch<kRowTiles, kColumnTiles, 1, kFormat>(args, stream);
 }
@@ -297,7 +314,7 @@ void choose_stages(const SparseAttentionArgs& args, CudaStream stream) {
 template <int kColumnTiles, CacheFormat kFormat>
 void choose_rows(const SparseAttentionArgs& args, CudaStream stream) {
   // Two tiles of heads share each key that is loaded, where there are two and they fit.
-  if (args.heads > 16 && Shared(args.layout.width(), 2, 1).total <= shared_limit()) return choose_stages<2, kColumnTiles, kFormat>(args, stream);
+  if (args.heads > 16 && Shared(args.layout.width(), 2, 1, terms_of(args)).total <= shared_limit()) return choose_stages<2, kColumnTiles, kFormat>(args, stream);
   choose_stages<1, kColumnTiles, kFormat>(args, stream);
 }
 

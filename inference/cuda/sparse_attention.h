@@ -21,12 +21,14 @@ struct SparseAttentionArgs {
   int longest = 0;                        ///< at least the longest list among them
   float scale = 1.0f;
   const Bf16* queries = nullptr;          ///< [batch.tokens, heads, layout.width()]
+  const Bf16* queries_low = nullptr;      ///< the same shape
   const std::int32_t* chosen = nullptr;   ///< [rows, k]: positions; entries outside [0, own position] count as none. Null: all up to the own
   int k = 0;
   const std::byte* latent_rows = nullptr;
   float* part_out = nullptr;              ///< workspace [rows, parts, heads, latent_padded]; not needed if parts is 1
   float* part_stats = nullptr;            ///< workspace [rows, parts, heads, 2]: largest logit (base 2), sum
   Bf16* out = nullptr;                    ///< [batch.tokens, heads, latent]
+  Bf16* out_low = nullptr;                ///< the same shape
   float* lse = nullptr;                   ///< [rows, heads], natural log of Σ exp; +inf where the list is empty (then out is 0). May be null
 
   constexpr int parts() const { return (longest + kAttentionPart - 1) / kAttentionPart; }

@@ -45,7 +45,10 @@ void sparse_attention_ref(const SparseAttentionArgs& args) {
       double most = -std::numeric_limits<double>::infinity();
       for (std::size_t i = 0; i < positions.size(); ++i) {
         double dot = 0;
-        for (std::size_t d = 0; d < width; ++d) dot += static_cast<double>(to_float(query[d])) * keys[i * width + d];
+        for (std::size_t d = 0; d < width; ++d) {
+          const double value = static_cast<double>(to_float(query[d])) + (args.queries_low != nullptr ? static_cast<double>(to_float(args.queries_low[head * layout.width() + static_cast<std::int64_t>(d)])) : 0.0);
+          dot += value * keys[i * width + d];
+        }
         logits[i] = dot * args.scale;
         most = std::max(most, logits[i]);
       }
@@ -56,7 +59,12 @@ void sparse_attention_ref(const SparseAttentionArgs& args) {
         total += weight;
         for (std::size_t d = 0; d < latent; ++d) mixed[d] += weight * keys[i * width + d];
       }
-      for (std::size_t d = 0; d < latent; ++d) args.out[head * layout.latent + static_cast<std::int64_t>(d)] = to_bf16(positions.empty() ? 0.0f : static_cast<float>(mixed[d] / total));
+      for (std::size_t d = 0; d < latent; ++d) {
+        const float value = positions.empty() ? 0.0f : static_cast<float>(mixed[d] / total);
+        const std::int64_t at = head * layout.latent + static_cast<std::int64_t>(d);
+        args.out[at] = to_bf16(value);
+        if (args.out_low != nullptr) args.out_low[at] = to_bf16(value - round_to_bf16(value));
+      }
       if (args.lse != nullptr) {
         args.lse[static_cast<std::int64_t>(r) * args.heads + h] = positions.empty() ? std::numeric_limits<float>::infinity() : static_cast<float>(most + std::log(total));
       }

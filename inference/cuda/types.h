@@ -21,6 +21,11 @@ using CudaStream = CUstream_st*;
 
 namespace gauntlet::kernels {
 
+// Two terms: an activation may travel as the sum of two bf16 numbers, its rounding and the rounding of the rest, which together hold 16 bits of
+// it. Products run over both and are summed in float32. Members named …_low are the second terms; null: there are none.
+
+enum class ActivationTerms { One, Two };
+
 /// Elements that share one FP8 scale in caches.
 inline constexpr int kCacheBlock = 128;
 
