@@ -177,7 +177,9 @@ void EpisodeDriver::accept(ChatReply reply) {
   impl.malformed_in_a_row = malformed ? impl.malformed_in_a_row + 1 : 0;
   if (malformed) ++impl.episode.malformed_calls;
   if (malformed && impl.malformed_in_a_row >= impl.setup.limits.max_malformed_in_a_row) return impl.end(StopReason::MalformedLimit);
-  if (!malformed && calls.empty()) return impl.end(reply.finish == FinishReason::Length ? StopReason::TokenLimit : StopReason::Answered);
+  if (!malformed && calls.empty()) {
+    return impl.end(reply.finish == FinishReason::Length ? StopReason::TokenLimit : reply.finish == FinishReason::ContextFull ? StopReason::ContextLimit : StopReason::Answered);
+  }
   impl.run_calls(calls);
   if (malformed && !impl.ended) impl.tell_malformed(reply.malformed_call);
 }

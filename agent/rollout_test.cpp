@@ -236,6 +236,8 @@ TEST_CASE("a reply cut off at its length without a call ends by the token limit"
   ChatReply cut = say("The hotels are");
   cut.finish = FinishReason::Length;
   CHECK(play({cut}, stage.setup()).stop == StopReason::TokenLimit);
+  cut.finish = FinishReason::ContextFull;
+  CHECK(play({cut}, stage.setup()).stop == StopReason::ContextLimit);
 }
 
 TEST_CASE("cost is summed by the prices given, and its limit ends the episode once it is reached") {

@@ -32,8 +32,15 @@ struct ChatRequest {
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
 };
 
-enum class FinishReason { Stop, ToolCalls, Length, ContentFilter };
+enum class FinishReason {
+  Stop,
+  ToolCalls,
+  Length,         ///< max_tokens; also what an endpoint says when it does not tell why a reply was cut
+  ContentFilter,
+  ContextFull,    ///< cut because prompt and reply fill the context; "length" in OpenAI's words
+};
 
+/// OpenAI's word for it.
 std::string_view finish_reason_name(FinishReason reason);
 
 /// Token counts as the model reported them; 0 where it did not.

@@ -12,7 +12,7 @@ namespace gauntlet {
 namespace {
 
 constexpr std::array<std::string_view, 5> kRoles = {"system", "developer", "user", "assistant", "tool"};
-constexpr std::array<std::string_view, 4> kFinishes = {"stop", "tool_calls", "length", "content_filter"};
+constexpr std::array<std::string_view, 5> kFinishes = {"stop", "tool_calls", "length", "content_filter", "length"};
 constexpr std::array<std::string_view, 9> kFaults = {"connection", "timeout",        "rate_limited", "server",     "rejected",
                                                      "protocol",   "context_length", "cancelled",    "out_of_time"};
 constexpr std::array<std::string_view, 12> kStops = {"submitted",     "answered",   "step_limit", "tool_call_limit",

@@ -172,7 +172,7 @@ TEST_CASE("stop ids, listeners and limits end a sample, each with its reason") {
   CHECK(listener->sample().ids.size() == 3);
   // The context ends before max_tokens does.
   const auto full = run_one({.prompt = std::vector<std::int32_t>(120, 5), .sampling = {.temperature = 0}, .max_tokens = 1000}, {}, 2);
-  CHECK(full.finish == EngineFinish::Length);
+  CHECK(full.finish == EngineFinish::ContextFull);
   CHECK(full.ids.size() == 8);
 }
 
@@ -196,7 +196,11 @@ TEST_CASE("log-probabilities of prompt and output are those of one forward pass 
     return static_cast<float>(static_cast<double>(row[static_cast<std::size_t>(id)]) - log_sum_exp(row));
   };
   REQUIRE(found->prompt().size() == prompt.size() - 1);
-  for (std::size_t i = 0; i + 1 < prompt.size(); ++i) CHECK(found->prompt()[i] == logprob(i, prompt[i + 1]));
+  REQUIRE(found->prompt_top().size() == prompt.size() - 1);
+  for (std::size_t i = 0; i + 1 < prompt.size(); ++i) {
+    CHECK(found->prompt()[i] == logprob(i, prompt[i + 1]));
+    CHECK(found->prompt_top()[i] == top_logprobs(logits.subspan(i * 512, 512), 3));
+  }
   for (std::size_t i = 0; i < sample.ids.size(); ++i) {
     CHECK(sample.logprobs[i] == logprob(prompt.size() - 1 + i, sample.ids[i]));
     REQUIRE(sample.top[i].size() == 3);

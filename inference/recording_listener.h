@@ -24,9 +24,10 @@ class RecordingListener : public EngineListener {
     std::string failure;
   };
 
-  void on_prompt(const std::vector<float>& logprobs) override {
+  void on_prompt(const std::vector<float>& logprobs, const std::vector<TopTokens>& top) override {
     const std::lock_guard lock(mutex_);
     prompt_ = logprobs;
+    prompt_top_ = top;
   }
   bool on_token(const EngineToken& token) override {
     const std::lock_guard lock(mutex_);
@@ -61,6 +62,11 @@ class RecordingListener : public EngineListener {
     return prompt_;
   }
 
+  std::vector<TopTokens> prompt_top() {
+    const std::lock_guard lock(mutex_);
+    return prompt_top_;
+  }
+
   int stop_after = 0;  ///< set before use; 0: never
 
  private:
@@ -68,6 +74,7 @@ class RecordingListener : public EngineListener {
   std::condition_variable changed_;
   std::map<int, Sample> samples_;
   std::vector<float> prompt_;
+  std::vector<TopTokens> prompt_top_;
   int finished_ = 0;
 };
 

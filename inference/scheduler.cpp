@@ -28,10 +28,12 @@ struct Scheduler::Sequence {
   int sampled = 0;
   int cached = 0;
   bool forks = false;                 ///< further samples split off when the prompt is done
+  bool context_bound = false;         ///< max_tokens is what the context has room for, less than was asked for
   bool preempted = false;
   bool done = false;
   TokenHistory history;
   std::vector<float> prompt_logprobs;
+  std::vector<TopTokens> prompt_top;
 
   /// Its next token depends on the logits and the plain parameters alone, so the backend may draw it.
   bool plain() const { return !forks && !request.constraint && request.top_logprobs == 0 && !penalised(request.sampling); }
@@ -72,7 +74,9 @@ void Scheduler::add(std::uint64_t number, EngineRequest request) {
   sequence->ids = std::move(request.prompt);
   sequence->prompt = sequence->ids.size();
   sequence->request = std::move(request);
-  sequence->request.max_tokens = static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(sequence->request.max_tokens), static_cast<std::size_t>(max_context()) - sequence->prompt));
+  const int room = max_context() - static_cast<int>(sequence->prompt);
+  sequence->context_bound = sequence->request.max_tokens > room;
+  sequence->request.max_tokens = std::min(sequence->request.max_tokens, room);
   if (penalised(sequence->request.sampling)) {
     for (const auto id : sequence->ids) ++sequence->history.prompt[id];
   }
@@ -255,8 +259,9 @@ void Scheduler::note_prompt(Sequence& sequence, const Planned& planned, std::spa
     if (next >= sequence.prompt || next != sequence.prompt_logprobs.size() + 1) continue;
     const auto row = logits.subspan(i * vocab, vocab);
     sequence.prompt_logprobs.push_back(static_cast<float>(static_cast<double>(row[static_cast<std::size_t>(sequence.ids[next])]) - log_sum_exp(row)));
+    if (sequence.request.top_logprobs > 0) sequence.prompt_top.push_back(top_logprobs(row, sequence.request.top_logprobs));
   }
-  if (sequence.prompt_logprobs.size() + 1 == sequence.prompt) sequence.request.listener->on_prompt(sequence.prompt_logprobs);
+  if (sequence.prompt_logprobs.size() + 1 == sequence.prompt) sequence.request.listener->on_prompt(sequence.prompt_logprobs, sequence.prompt_top);
 }
 
 /// The other samples of a prompt: whole pages are shared, the page that is being written is copied.
@@ -273,6 +278,7 @@ void Scheduler::fork(Sequence& sequence, std::span<const float> logits) {
     child->prompt = sequence.prompt;
     child->history = sequence.history;
     child->cached = sequence.cached;
+    child->context_bound = sequence.context_bound;
     const std::size_t whole = sequence.computed / kPageTokens;
     const bool partial = sequence.computed % kPageTokens != 0;
     const auto page = partial ? pool_.take() : std::nullopt;
@@ -322,7 +328,7 @@ void Scheduler::sample(Sequence& sequence, std::span<const float> logits, const 
   } else if (!go_on) {
     finish(sequence, EngineFinish::Stopped);
   } else if (sequence.sampled >= sequence.request.max_tokens) {
-    finish(sequence, EngineFinish::Length);
+    finish(sequence, sequence.context_bound ? EngineFinish::ContextFull : EngineFinish::Length);
   }
 }
 

@@ -26,20 +26,30 @@ class TokenConstraint {
   virtual std::unique_ptr<TokenConstraint> clone() const = 0;
 };
 
+using TopTokens = std::vector<std::pair<std::int32_t, float>>;  ///< id and log-probability, the most probable first
+
 struct EngineToken {
   int index = 0;                                          ///< which of the request's samples
   SampledToken token;
-  std::vector<std::pair<std::int32_t, float>> top;        ///< the most probable, as many as asked for
+  TopTokens top;                                          ///< as many as asked for
 };
 
-enum class EngineFinish { StopToken, Length, Stopped, Cancelled, Failed };
+enum class EngineFinish {
+  StopToken,
+  Length,       ///< max_tokens
+  ContextFull,  ///< no room for another token: the context, not max_tokens, was the limit
+  Stopped,      ///< by its listener
+  Cancelled,
+  Failed,
+};
 
 /// Called on the engine's thread, for one request one call at a time; must be quick and must not call the engine except Engine::cancel.
 class EngineListener {
  public:
   virtual ~EngineListener() = default;
-  /// Log-probabilities of prompt tokens 1, 2, … given those before, when asked for. Comes before any token.
-  virtual void on_prompt(const std::vector<float>& /*logprobs*/) {}
+  /// Log-probabilities of prompt tokens 1, 2, … given those before, when asked for, and as many of the most probable at each of these places
+  /// as the request's top_logprobs. Comes before any token; not for a prompt of one token.
+  virtual void on_prompt(const std::vector<float>& /*logprobs*/, const std::vector<TopTokens>& /*top*/) {}
   /// False ends this sample (a stop string was seen).
   virtual bool on_token(const EngineToken& token) = 0;
   /// `cached`: prompt tokens that were found in the cache. `failure` says why for Failed.
