@@ -58,7 +58,7 @@ std::int64_t default_cache_tokens(const ModelConfig& config) {
 
 bool is_model_folder(const std::string& path) { return std::filesystem::exists(std::filesystem::path(path) / "config.json"); }
 
-std::unique_ptr<LocalModel> load_local_model(const LocalEngineOptions& options) {
+LocalEngine load_local_engine(const LocalEngineOptions& options) {
   require(options.weights == "exact" || options.weights == "int8", ErrorKind::Usage, fmt::format("--weights: found \"{}\"; accepted: exact, int8", options.weights));
   require(options.cache_tokens >= 0, ErrorKind::Usage, fmt::format("--cache-tokens: found {}; accepted: 0 (chosen by the memory) or more", options.cache_tokens));
   const auto tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(options.folder));
@@ -67,10 +67,16 @@ std::unique_ptr<LocalModel> load_local_model(const LocalEngineOptions& options) 
   const int pages = static_cast<int>(std::min<std::int64_t>((tokens + kPageTokens - 1) / kPageTokens, 1 << 24));
   auto backend = std::make_unique<CpuBackend>(loaded->weights, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = pages});
   loaded->engine = std::make_unique<Engine>(std::move(backend), EngineOptions{.max_running = options.max_running});
+  const auto folder_name = std::filesystem::weakly_canonical(options.folder).filename().string();
+  const std::string name = folder_name.empty() ? options.folder : folder_name;
+  auto codec = std::make_shared<ChatCodec>(name, loaded->weights.config.vocab, tokenizer, std::make_shared<const DeepseekFormat>());
   // One owner for both: the engine's pointer keeps the weights.
-  const std::shared_ptr<Engine> engine(loaded, loaded->engine.get());
-  const auto name = std::filesystem::weakly_canonical(options.folder).filename().string();
-  return std::make_unique<LocalModel>(name.empty() ? options.folder : name, checkpoint_hash(options.folder, loaded->checkpoint), engine, tokenizer, std::make_shared<const DeepseekFormat>());
+  return {.name = name, .engine = std::shared_ptr<Engine>(loaded, loaded->engine.get()), .codec = std::move(codec)};
+}
+
+std::unique_ptr<LocalModel> load_local_model(const LocalEngineOptions& options) {
+  LocalEngine local = load_local_engine(options);
+  return std::make_unique<LocalModel>(local.name, checkpoint_hash(options.folder, Checkpoint(options.folder)), local.engine, local.codec);
 }
 
 }  // namespace gauntlet

@@ -20,7 +20,14 @@ struct LocalEngineOptions {
 /// True for a folder that has a config.json.
 bool is_model_folder(const std::string& path);
 
-/// Throws Error(Usage) for options that make no sense, Error(Input) for files that are not what they should be.
+struct LocalEngine {
+  std::string name;                  ///< the folder's
+  std::shared_ptr<Engine> engine;    ///< both shared by all that ask it
+  std::shared_ptr<ChatCodec> codec;
+};
+
+/// Both throw Error(Usage) for options that make no sense, Error(Input) for files that are not what they should be.
+LocalEngine load_local_engine(const LocalEngineOptions& options);
 std::unique_ptr<LocalModel> load_local_model(const LocalEngineOptions& options);
 
 }  // namespace gauntlet

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 
@@ -60,73 +59,22 @@ class Collector : public EngineListener {
 
 }  // namespace
 
-void ReplyMemory::remember(const std::string& text, std::vector<std::int32_t> ids) {
-  const std::lock_guard lock(mutex_);
-  if (const auto found = by_text_.find(text); found != by_text_.end()) {
-    held_ -= found->second->ids.size();
-    const auto item = found->second;
-    by_text_.erase(found);
-    items_.erase(item);
-  }
-  held_ += ids.size();
-  items_.push_front({.text = text, .ids = std::move(ids)});
-  by_text_.emplace(items_.front().text, items_.begin());
-  while (held_ > most_ids_ && items_.size() > 1) {
-    held_ -= items_.back().ids.size();
-    by_text_.erase(items_.back().text);
-    items_.pop_back();
-  }
-}
-
-std::pair<std::size_t, std::vector<std::int32_t>> ReplyMemory::recall(const std::string& text, const std::vector<std::size_t>& ends) {
-  const std::lock_guard lock(mutex_);
-  for (auto end = ends.rbegin(); end != ends.rend(); ++end) {
-    const auto found = by_text_.find(std::string_view(text).substr(0, *end));
-    if (found == by_text_.end()) continue;
-    items_.splice(items_.begin(), items_, found->second);
-    return {*end, found->second->ids};
-  }
-  return {0, {}};
-}
-
-LocalModel::LocalModel(std::string name, std::string checkpoint_sha256, std::shared_ptr<Engine> engine, std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const PromptFormat> format)
-    : name_(std::move(name)), checkpoint_sha256_(std::move(checkpoint_sha256)), engine_(std::move(engine)), tokenizer_(std::move(tokenizer)), format_(std::move(format)), end_id_(tokenizer_->find_id(format_->end_of_reply())) {
-  require(end_id_ >= 0, ErrorKind::Input, fmt::format("{}: the tokenizer lacks {}, which ends a reply in the {} format", name_, format_->end_of_reply(), format_->name()));
-  require(static_cast<int>(tokenizer_->vocab_size()) <= engine_->config().vocab, ErrorKind::Input, fmt::format("{}: the tokenizer has {} ids, the model {}", name_, tokenizer_->vocab_size(), engine_->config().vocab));
-}
+LocalModel::LocalModel(std::string name, std::string checkpoint_sha256, std::shared_ptr<Engine> engine, std::shared_ptr<ChatCodec> codec)
+    : name_(std::move(name)), checkpoint_sha256_(std::move(checkpoint_sha256)), engine_(std::move(engine)), codec_(std::move(codec)) {}
 
 ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& cancel) {
   if (cancel.load()) throw ModelFault(FaultClass::Cancelled, "cancelled");
   if (std::chrono::steady_clock::now() >= request.deadline) throw ModelFault(FaultClass::Timeout, "the deadline passed before the model began");
-  const auto pieces = format_->render(request);
-  std::string text;
-  std::vector<std::size_t> ends;  // places where a reply ends, by the template's own hand
-  const std::string end_text = format_->end_of_reply();
-  for (const auto& piece : pieces) {
-    if (piece.origin == Origin::Template) {
-      for (std::size_t at = piece.text.find(end_text); at != std::string::npos; at = piece.text.find(end_text, at + 1)) ends.push_back(text.size() + at + end_text.size());
-    }
-    text += piece.text;
-  }
-  auto [known, ids] = memory_.recall(text, ends);
-  std::vector<TextPiece> rest;
-  std::size_t at = 0;
-  for (const auto& piece : pieces) {
-    const std::size_t end = at + piece.text.size();
-    if (end > known) rest.push_back({.text = piece.text.substr(std::max(known, at) - at), .origin = piece.origin});
-    at = end;
-  }
-  const auto encoded = tokenizer_->encode(rest);
-  ids.insert(ids.end(), encoded.ids.begin(), encoded.ids.end());
-  if (static_cast<int>(ids.size()) >= engine_->max_context()) {
-    throw ModelFault(FaultClass::ContextLength, fmt::format("the conversation has {} tokens; {} has room for {}", ids.size(), name_, engine_->max_context()));
+  EncodedChat prompt = codec_->encode(request);
+  if (static_cast<int>(prompt.ids.size()) >= engine_->max_context()) {
+    throw ModelFault(FaultClass::ContextLength, fmt::format("the conversation has {} tokens; {} has room for {}", prompt.ids.size(), name_, engine_->max_context()));
   }
 
   const auto collector = std::make_shared<Collector>();
-  const auto number = engine_->submit({.prompt = ids,
+  const auto number = engine_->submit({.prompt = prompt.ids,
                                        .sampling = {.temperature = request.sampling.temperature, .top_p = request.sampling.top_p, .seed = request.sampling.seed.value_or(0)},
                                        .max_tokens = request.sampling.max_tokens,
-                                       .stop_ids = {end_id_},
+                                       .stop_ids = {codec_->end_id()},
                                        .listener = collector});
   collector->wait([&] { return cancel.load() || std::chrono::steady_clock::now() >= request.deadline; }, [&] { engine_->cancel(number); });
   if (collector->finish_ == EngineFinish::Failed) throw ModelFault(FaultClass::Server, collector->failure_);
@@ -136,23 +84,24 @@ ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& can
   }
 
   const bool complete = collector->finish_ == EngineFinish::StopToken;
-  const auto reader = format_->read(request);
-  reader->feed(tokenizer_->decode(collector->ids_, SkipSpecial::No));
-  reader->finish(complete);
-  ChatReply reply{.message = reader->message(),
-                  .finish = !complete ? FinishReason::Length : reader->message().tool_calls.empty() ? FinishReason::Stop : FinishReason::ToolCalls,
-                  .usage = {.prompt_tokens = static_cast<std::int64_t>(ids.size()), .completion_tokens = static_cast<std::int64_t>(collector->ids_.size()), .reasoning_tokens = 0, .cached_tokens = collector->cached_},
-                  .tokens = {.prompt_ids = ids, .ids = collector->ids_, .logprobs = collector->logprobs_},
-                  .malformed_call = reader->malformed_call()};
-  if (complete) {
-    ids.insert(ids.end(), collector->ids_.begin(), collector->ids_.end());
-    memory_.remember(text + tokenizer_->decode(collector->ids_, SkipSpecial::No), std::move(ids));
-  }
-  return reply;
+  ReplyDecoder decoder(*codec_, request);
+  for (const auto id : collector->ids_) decoder.feed(id);
+  decoder.finish(complete);
+  const auto finish = [&] {
+    if (collector->finish_ == EngineFinish::ContextFull) return FinishReason::ContextFull;
+    if (!complete) return FinishReason::Length;
+    return decoder.message().tool_calls.empty() ? FinishReason::Stop : FinishReason::ToolCalls;
+  };
+  if (complete) codec_->remember(prompt, collector->ids_);
+  return {.message = decoder.message(),
+          .finish = finish(),
+          .usage = {.prompt_tokens = static_cast<std::int64_t>(prompt.ids.size()), .completion_tokens = static_cast<std::int64_t>(collector->ids_.size()), .reasoning_tokens = 0, .cached_tokens = collector->cached_},
+          .tokens = {.prompt_ids = std::move(prompt.ids), .ids = collector->ids_, .logprobs = collector->logprobs_},
+          .malformed_call = decoder.malformed_call()};
 }
 
 Json LocalModel::describe() const {
-  return {{"kind", "local"}, {"name", name_}, {"checkpoint_sha256", checkpoint_sha256_}, {"architecture", architecture_name(engine_->config().architecture)}, {"backend", engine_->describe()}, {"format", format_->name()}};
+  return {{"kind", "local"}, {"name", name_}, {"checkpoint_sha256", checkpoint_sha256_}, {"architecture", architecture_name(engine_->config().architecture)}, {"backend", engine_->describe()}, {"format", codec_->format().name()}};
 }
 
 }  // namespace gauntlet

@@ -53,11 +53,12 @@ class PlainFormat : public PromptFormat {
 };
 
 struct Stage {
+  int pages = 64;
   GoldenCase golden = load_golden_case("v32-tiny");
   std::shared_ptr<const Tokenizer> tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(std::string(kTestData) + "/golden/tokenizer/deepseek.tokenizer.json"));
-  std::shared_ptr<Engine> engine = std::make_shared<Engine>(std::make_unique<CpuBackend>(golden.weights, CpuBackendOptions{.threads = 2, .pages = 64}), EngineOptions{});
+  std::shared_ptr<Engine> engine = std::make_shared<Engine>(std::make_unique<CpuBackend>(golden.weights, CpuBackendOptions{.threads = 2, .pages = pages}), EngineOptions{});
 
-  LocalModel model() { return {"tiny", "hash", engine, tokenizer, std::make_shared<const PlainFormat>()}; }
+  LocalModel model() { return {"tiny", "hash", engine, std::make_shared<ChatCodec>("tiny", engine->config().vocab, tokenizer, std::make_shared<const PlainFormat>())}; }
 };
 
 ChatRequest request(std::string text, std::uint64_t seed, int max_tokens = 40) {
@@ -116,19 +117,6 @@ TEST_CASE("a reply that comes back in a conversation keeps the ids with which it
   CHECK(kept > 0);
 }
 
-TEST_CASE("the longest remembered beginning is recalled, and the least recently used is forgotten first") {
-  ReplyMemory memory(5);
-  memory.remember("ab|", {1, 2});
-  memory.remember("ab|cd|", {1, 2, 3});
-  CHECK(memory.recall("ab|cd|ef", {3, 6}) == std::pair<std::size_t, std::vector<std::int32_t>>{6, {1, 2, 3}});
-  CHECK(memory.recall("ab|xx|", {3, 6}).first == 3);
-  CHECK(memory.recall("zz|", {3}).first == 0);
-  memory.remember("new|", {7, 8});
-  CHECK(memory.recall("ab|cd|", {3, 6}).first == 3);  // the longer one had waited longer
-  memory.remember("ab|", {9});
-  CHECK(memory.recall("ab|", {3}).second == std::vector<std::int32_t>{9});
-}
-
 TEST_CASE("a conversation that leaves no room, a deadline and a cancelled call are faults of their own kinds") {
   Stage stage;
   LocalModel model = stage.model();
@@ -149,10 +137,26 @@ TEST_CASE("a conversation that leaves no room, a deadline and a cancelled call a
   CHECK(model.complete(request("x", 1, 5), kNever).tokens.ids.size() <= 5);  // the engine goes on
 }
 
+TEST_CASE("a reply that the context cut is told apart from one that its own limit cut") {
+  Stage stage{.pages = 2};
+  LocalModel model = stage.model();
+  const int context = stage.engine->max_context();
+  int cut = 0;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    const ChatReply reply = model.complete(request(std::string(60, 'x'), seed, 4000), kNever);
+    if (reply.finish == FinishReason::Stop) continue;
+    ++cut;
+    CHECK(reply.finish == FinishReason::ContextFull);
+    CHECK(reply.usage.prompt_tokens + reply.usage.completion_tokens == context);
+    CHECK(model.complete(request("x", seed, 1), kNever).finish != FinishReason::ContextFull);
+  }
+  CHECK(cut > 0);
+}
+
 TEST_CASE("a tokenizer without the format's end token is refused") {
   Stage stage;
   const auto other = std::make_shared<const Tokenizer>(Tokenizer::load(std::string(kTestData) + "/golden/tokenizer/gpt2.tokenizer.json"));
-  CHECK_THROWS_WITH_AS(LocalModel("tiny", "hash", stage.engine, other, std::make_shared<const PlainFormat>()), "tiny: the tokenizer lacks <｜end▁of▁sentence｜>, which ends a reply in the plain format", Error);
+  CHECK_THROWS_WITH_AS(ChatCodec("tiny", 512, other, std::make_shared<const PlainFormat>()), "tiny: the tokenizer lacks <｜end▁of▁sentence｜>, which ends a reply in the plain format", Error);
 }
 
 }  // namespace
