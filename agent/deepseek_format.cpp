@@ -74,6 +74,8 @@ std::vector<TextPiece> DeepseekFormat::render(const ChatRequest& request) const 
 
 std::unique_ptr<ReplyReader> DeepseekFormat::read(const ChatRequest& request) const { return std::make_unique<DeepseekReader>(request.mode, tools_of(request)); }
 
+std::string DeepseekFormat::begin_of_text() const { return std::string(chat_markers::kBos); }
+
 std::string DeepseekFormat::end_of_reply() const { return std::string(chat_markers::kEos); }
 
 }  // namespace gauntlet

@@ -15,6 +15,7 @@ class DeepseekFormat : public PromptFormat {
   std::vector<TextPiece> render(const ChatRequest& request) const override;
   std::unique_ptr<ReplyReader> read(const ChatRequest& request) const override;
   std::string end_of_reply() const override;
+  std::string begin_of_text() const override;
 };
 
 }  // namespace gauntlet

@@ -44,6 +44,8 @@ class PromptFormat {
   virtual std::unique_ptr<ReplyReader> read(const ChatRequest& request) const = 0;
   /// The special token that ends a reply.
   virtual std::string end_of_reply() const = 0;
+  /// The special token that begins every text, also one that is no conversation; empty: none.
+  virtual std::string begin_of_text() const { return ""; }
 };
 
 }  // namespace gauntlet
