@@ -31,5 +31,6 @@ void add_completion_command(CLI::App& app, Context& context);
 void add_demo_command(CLI::App& app, Context& context);
 void add_help_command(CLI::App& app, Context& context);
 void add_model_command(CLI::App& app, Context& context);
+void add_serve_command(CLI::App& app, Context& context);
 
 }  // namespace gauntlet

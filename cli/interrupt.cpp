@@ -34,7 +34,7 @@ InterruptWatch::InterruptWatch(CancelFlag& flag) {
     while (!stop.stop_requested()) {
       if (sigtimedwait(&waited, nullptr, &period) < 0) continue;
       if (flag.exchange(true)) _exit(kExitInterrupted);
-      write_note("\nstopping: what is finished gets stored; press Ctrl-C again to leave at once");
+      write_note("\nstopping: what is finished is kept; press Ctrl-C again to leave at once");
     }
   });
 }

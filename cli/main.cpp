@@ -31,6 +31,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_env_command(app, context);
   add_chat_command(app, context);
   add_model_command(app, context);
+  add_serve_command(app, context);
   add_doctor_command(app, context);
   add_completion_command(app, context);
   add_help_command(app, context);
