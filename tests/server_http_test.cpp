@@ -295,6 +295,37 @@ TEST_CASE("beyond its connections the server says so, and serves again when some
   CHECK(stage.get("/health").status == 200);
 }
 
+/// The socket on which this process listens at `port`.
+int listening_socket(int port) {
+  for (int fd = 3; fd < 1024; ++fd) {
+    int listens = 0;
+    socklen_t size = sizeof listens;
+    sockaddr_in address{};
+    socklen_t length = sizeof address;
+    if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) continue;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0 && ntohs(address.sin_port) == port) return fd;
+  }
+  return -1;
+}
+
+TEST_CASE("a failure to take one connection does not end the server") {
+  const ServerStage stage(always("</think>ok"));
+  const int socket = listening_socket(stage.front->port());
+  REQUIRE(socket >= 0);
+  ::shutdown(socket, SHUT_RDWR);  // accept() fails now
+  const auto answers = [&] {
+    try {
+      return stage.get("/health").status == 200;
+    } catch (const std::runtime_error&) {
+      return false;
+    }
+  };
+  const auto end = std::chrono::steady_clock::now() + seconds(10);
+  bool served = false;
+  while (!served && std::chrono::steady_clock::now() < end) served = answers();
+  CHECK(served);
+}
+
 TEST_CASE("too many waiting requests are told to come back") {
   ServerSetting setting;
   setting.service.limits.waiting = 2;

@@ -21,6 +21,8 @@ namespace {
 constexpr int kBacklog = 1024;                                ///< cpp-httplib asks for 5, which a burst of clients overflows
 constexpr std::size_t kRefusingThreads = 16;                  ///< beyond those of connections, to tell clients that there are too many
 constexpr auto kThreadIdle = std::chrono::milliseconds(5'000);
+constexpr auto kStopPoll = std::chrono::milliseconds(5);
+constexpr auto kRebindPoll = std::chrono::milliseconds(100);
 constexpr auto kLinger = std::chrono::milliseconds(2'000);
 constexpr auto kRefusalLinger = std::chrono::milliseconds(100);
 constexpr std::size_t kKeepAliveRequests = 1'000'000;
@@ -108,7 +110,8 @@ class HttpFront::Server : public httplib::Server {
     set_error_handler(Handler([](const httplib::Request&, httplib::Response& response) {
       if (response.body.empty()) answer_error(response, {.status = response.status, .message = "the request is not valid HTTP, too large, or took too long"});
     }));
-    set_logger([this](const httplib::Request& request, const httplib::Response& response) { service_.metrics().count_request(endpoint_of(request.path), response.status); });
+    // Not as its logger, which runs when the client has the answer already.
+    set_post_routing_handler([this](const httplib::Request& request, httplib::Response& response) { service_.metrics().count_request(endpoint_of(request.path), response.status); });
   }
   ~Server() override { ::close(stop_event_); }
 
@@ -116,7 +119,7 @@ class HttpFront::Server : public httplib::Server {
     port_ = options_.port == 0 ? bind_to_any_port(options_.host) : bind_to_port(options_.host, options_.port) ? options_.port : -1;
     require(port_ > 0, ErrorKind::Infrastructure, fmt::format("could not listen on {} port {}: {}", options_.host, options_.port, std::strerror(errno)));
     ::listen(svr_sock_, kBacklog);
-    thread_ = std::jthread([this] { listen_after_bind(); });
+    thread_ = std::jthread([this] { accept_until_stopped(); });
     while (!is_running()) std::this_thread::yield();
   }
 
@@ -125,7 +128,11 @@ class HttpFront::Server : public httplib::Server {
     service_.drain();
     const std::uint64_t one = 1;
     static_cast<void>(!::write(stop_event_, &one, sizeof one));
-    stop();
+    // Again and again, because it does nothing in the moments in which the socket is being made anew.
+    while (!ended_.load()) {
+      if (is_running() && svr_sock_ != INVALID_SOCKET) stop();
+      std::this_thread::sleep_for(kStopPoll);
+    }
     thread_.join();
   }
 
@@ -133,6 +140,17 @@ class HttpFront::Server : public httplib::Server {
   int port() const { return port_; }
 
  private:
+  void accept_until_stopped() {
+    while (true) {
+      listen_after_bind();
+      // Version 0.11 gives up when accept() fails once, if only because a client broke off before it was taken.
+      while (!service_.draining() && !bind_to_port(options_.host, port_)) std::this_thread::sleep_for(kRebindPoll);
+      if (service_.draining()) break;
+      ::listen(svr_sock_, kBacklog);
+    }
+    ended_ = true;
+  }
+
   bool process_and_close_socket(socket_t socket) override {
     std::atomic<int>& open = service_.metrics().connections;
     const auto connections = static_cast<std::size_t>(++open);
@@ -286,6 +304,7 @@ class HttpFront::Server : public httplib::Server {
   const ServerLimits& limits_;
   int stop_event_;
   int port_ = -1;
+  std::atomic<bool> ended_ = false;
   std::jthread thread_;
 };
 
