@@ -108,7 +108,7 @@ TEST_CASE("a conversation with calls and their results goes back in, and only to
   Json request = {{"messages",
                    {{{"role", "developer"}, {"content", "Be brief."}},
                     sample::user("weather?"),
-                    {{"role", "assistant"}, {"content", nullptr}, {"reasoning_content", "Hm."}, {"tool_calls", {{{"id", "c1"}, {"type", "function"}, {"function", {{"name", "get_weather"}, {"arguments", "{\"city\": \"Oslo\"}"}}}}}}},
+                    {{"role", "assistant"}, {"content", nullptr}, {"refusal", nullptr}, {"provider_specific_fields", {{"x", 1}}}, {"reasoning_content", "Hm."}, {"tool_calls", {{{"id", "c1"}, {"type", "function"}, {"function", {{"name", "get_weather"}, {"arguments", "{\"city\": \"Oslo\"}"}}}}}}},
                     {{"role", "tool"}, {"tool_call_id", "c1"}, {"content", {{{"type", "text"}, {"text", "rain, "}}, {{"type", "text"}, {"text", "7 °C"}}}}}}},
                   {"tools", Json::array({sample::weather_tool()})}};
   only_choice(stage.chat(request));
@@ -316,7 +316,7 @@ TEST_CASE("refusals say which member is wrong, in OpenAI's form") {
            {{{"stop", ""}}, "stop"}, {{{"stop", 5}}, "stop"}, {{{"stop", Json(std::vector<std::string>(100, "x"))}}, "stop"}, {{{"stop", std::string(10'000, 'x')}}, "stop"}, {{{"seed", 1.5}}, "seed"}, {{{"stream", "yes"}}, "stream"},
            {{{"top_logprobs", 5}}, "top_logprobs"}, {{{"logprobs", true}, {"top_logprobs", 1000}}, "top_logprobs"}, {{{"logit_bias", {{"5", 1}}}}, "logit_bias"}, {{{"stream_options", {{"include_usage", true}}}}, "stream_options"},
            {{{"messages", Json::array()}}, "messages"}, {{{"messages", "hi"}}, "messages"}, {{{"messages", {{{"role", "wizard"}, {"content", "x"}}}}}, "messages[0].role"}, {{{"messages", {{{"role", "user"}}}}}, "messages[0].content"},
-           {{{"messages", {{{"role", "user"}, {"content", {{{"type", "image_url"}, {"image_url", {{"url", "x"}}}}}}}}}}, "messages[0].content[0].type"}, {{{"messages", {5}}}, "messages[0]"},
+           {{{"messages", {{{"role", "user"}, {"content", {{{"type", "image_url"}, {"image_url", {{"url", "x"}}}}}}}}}}, "messages[0].content[0].type"}, {{{"messages", {5}}}, "messages[0]"}, {{{"messages", {{{"role", "user"}, {"content", "x"}, {"contents", "y"}}}}}, "messages[0].contents"},
            {{{"tools", {{{"type", "function"}}}}}, "tools[0].function"}, {{{"tools", {sample::weather_tool(), sample::weather_tool()}}}, "tools[1].function.name"}, {{{"tool_choice", "required"}}, "tool_choice"},
            {{{"tool_choice", {{"type", "function"}, {"function", {{"name", "x"}}}}}}, "tool_choice.function.name"}, {{{"response_format", {{"type", "xml"}}}}, "response_format.type"}, {{{"reasoning_effort", "max"}}, "reasoning_effort"},
            {{{"chat_template_kwargs", {{"template", "{{ x }}"}}}}, "chat_template_kwargs.template"}, {{{"functions", Json::array()}}, "functions"}, {{{"temprature", 1}}, "temprature"}}) {

@@ -64,7 +64,6 @@ Message read_message(const Json& value, const std::string& path, const ServerLim
   if (out.role == Role::Assistant) {
     out.tool_calls = read_calls(fields, limits);
     out.reasoning = fields.text("reasoning_content").value_or(fields.text("reasoning").value_or(""));
-    fields.ignore({"reasoning", "refusal", "audio", "annotations", "function_call"});
     if (fields.find("function_call") != nullptr) refuse_member(fields.place("function_call"), "not supported; use tool_calls", "unsupported_parameter");
   }
   if (out.role == Role::Tool) {
@@ -72,7 +71,8 @@ Message read_message(const Json& value, const std::string& path, const ServerLim
     out.tool_name = fields.text("name").value_or("");
   }
   fields.text("name");
-  fields.refuse_others();
+  // An assistant's message is what some server once said, with members of its own that clients send back as they came.
+  if (out.role != Role::Assistant) fields.refuse_others();
   return out;
 }
 
