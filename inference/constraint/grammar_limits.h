@@ -1,0 +1,24 @@
+#pragma once
+
+// What a grammar may cost. Whatever a caller sends, compiling it ends soon: with a grammar inside these limits, or with an Error that names
+// the limit.
+
+#include <cstddef>
+
+namespace gauntlet {
+
+struct GrammarLimits {
+  std::size_t schema_bytes = 1 << 20;     ///< of the schema as compact JSON
+  int schema_depth = 64;                  ///< of schemas inside schemas
+  std::size_t rules = 20'000;
+  std::size_t states = 400'000;           ///< of all rules together
+  std::size_t alternatives = 1'000;       ///< that anyOf, oneOf and allOf together make of one value
+  std::size_t pattern_states = 20'000;    ///< of one string's pattern, length and format taken together
+  int nesting = 64;                       ///< of arrays and objects in what is written; below kMaxJsonDepth, so that it can be read
+  std::size_t parallel = 10'000;          ///< readings of what was written that are followed at once
+  std::size_t sets_per_token = 50'000;    ///< new sets of states that one token may cost
+  std::size_t sets = 200'000;             ///< that are kept; then they are forgotten and made again when needed
+  std::size_t masks = 1'000;              ///< that are kept
+};
+
+}  // namespace gauntlet
