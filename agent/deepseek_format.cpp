@@ -3,6 +3,7 @@
 #include "agent/chat_format.h"
 #include "agent/chat_markers.h"
 #include "agent/chat_stream.h"
+#include "agent/deepseek_grammar.h"
 #include "core/error.h"
 
 namespace gauntlet {
@@ -77,5 +78,7 @@ std::unique_ptr<ReplyReader> DeepseekFormat::read(const ChatRequest& request) co
 std::string DeepseekFormat::begin_of_text() const { return std::string(chat_markers::kBos); }
 
 std::string DeepseekFormat::end_of_reply() const { return std::string(chat_markers::kEos); }
+
+ReplyGrammar DeepseekFormat::reply_grammar(const ChatRequest& request, const ReplyRules& rules) const { return deepseek_reply_grammar(request, rules); }
 
 }  // namespace gauntlet

@@ -16,6 +16,7 @@ class DeepseekFormat : public PromptFormat {
   std::unique_ptr<ReplyReader> read(const ChatRequest& request) const override;
   std::string end_of_reply() const override;
   std::string begin_of_text() const override;
+  ReplyGrammar reply_grammar(const ChatRequest& request, const ReplyRules& rules) const override;
 };
 
 }  // namespace gauntlet

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "core/chat_model.h"
+#include "core/error.h"
+#include "core/reply_grammar.h"
 #include "core/text_piece.h"
 
 namespace gauntlet {
@@ -46,6 +48,11 @@ class PromptFormat {
   virtual std::string end_of_reply() const = 0;
   /// The special token that begins every text, also one that is no conversation; empty: none.
   virtual std::string begin_of_text() const { return ""; }
+  /// What a reply to the request may look like, its end included, so that reading it gives what the rules ask for. Throws Error(Usage) for rules
+  /// that the format or the request's tools cannot satisfy; a format that has no grammar always does.
+  virtual ReplyGrammar reply_grammar(const ChatRequest& /*request*/, const ReplyRules& /*rules*/) const {
+    fail(ErrorKind::Usage, "replies in the " + name() + " format cannot be constrained");
+  }
 };
 
 }  // namespace gauntlet
