@@ -356,7 +356,8 @@ constexpr std::string_view kDate =
     "(?:[1-9]\\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))"
     "|(?:[1-9]\\d(?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)";
 constexpr std::string_view kTime = "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)";
-constexpr std::string_view kLabel = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
+/// Without "--", which in some places marks names in other scripts (RFC 5891).
+constexpr std::string_view kLabel = "[A-Za-z0-9](?:-?[A-Za-z0-9]){0,39}";
 constexpr std::string_view kOctet = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 constexpr std::string_view kFormats = "date, time, date-time, uuid, email, ipv4, hostname, uri";
 
@@ -367,7 +368,7 @@ std::string format_pattern(std::string_view format) {
   if (format == "uuid") return "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$";
   if (format == "email") return fmt::format("^[A-Za-z0-9_+-]{{1,20}}(?:\\.[A-Za-z0-9_+-]{{1,20}}){{0,2}}@{0}(?:\\.{0}){{1,2}}$", kLabel);
   if (format == "ipv4") return fmt::format("^{0}(?:\\.{0}){{3}}$", kOctet);
-  if (format == "hostname") return fmt::format("^{0}(?:\\.{0}){{0,2}}$", kLabel);
+  if (format == "hostname") return fmt::format("^{0}(?:\\.{0}){{0,4}}$", kLabel);
   if (format == "uri") {
     constexpr std::string_view kPart = "(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*";
     return fmt::format("^https?://{0}(?:\\.{0}){{0,3}}(?::[1-9]\\d{{0,3}})?(?:/{1})?(?:\\?{1})?(?:#{1})?$", kLabel, kPart);
