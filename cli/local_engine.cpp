@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "core/sha256.h"
+#include "inference/constraint/constraint.h"
 #include "inference/cpu/cpu_backend.h"
 #include "inference/weights.h"
 
@@ -71,12 +72,14 @@ LocalEngine load_local_engine(const LocalEngineOptions& options) {
   const std::string name = folder_name.empty() ? options.folder : folder_name;
   auto codec = std::make_shared<ChatCodec>(name, loaded->weights.config.vocab, tokenizer, std::make_shared<const DeepseekFormat>());
   // One owner for both: the engine's pointer keeps the weights.
-  return {.name = name, .engine = std::shared_ptr<Engine>(loaded, loaded->engine.get()), .codec = std::move(codec)};
+  return {.name = name, .engine = std::shared_ptr<Engine>(loaded, loaded->engine.get()), .codec = std::move(codec), .tokenizer = tokenizer};
 }
 
 std::unique_ptr<LocalModel> load_local_model(const LocalEngineOptions& options) {
   LocalEngine local = load_local_engine(options);
-  return std::make_unique<LocalModel>(local.name, checkpoint_hash(options.folder, Checkpoint(options.folder)), local.engine, local.codec);
+  auto model = std::make_unique<LocalModel>(local.name, checkpoint_hash(options.folder, Checkpoint(options.folder)), local.engine, local.codec);
+  if (options.constrain_calls) model->constrain_calls(std::make_shared<ConstraintFactory>(local.tokenizer));
+  return model;
 }
 
 }  // namespace gauntlet

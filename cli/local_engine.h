@@ -15,6 +15,7 @@ struct LocalEngineOptions {
   std::int64_t cache_tokens = 0;   ///< tokens that the cache holds, over all sequences; 0: what a quarter of the memory takes, at most 262,144
   std::string weights = "exact";   ///< or int8
   int max_running = 256;           ///< sequences in a batch
+  bool constrain_calls = false;    ///< see LocalModel::constrain_calls
 };
 
 /// True for a folder that has a config.json.
@@ -24,6 +25,7 @@ struct LocalEngine {
   std::string name;                  ///< the folder's
   std::shared_ptr<Engine> engine;    ///< both shared by all that ask it
   std::shared_ptr<ChatCodec> codec;
+  std::shared_ptr<const Tokenizer> tokenizer;
 };
 
 /// Both throw Error(Usage) for options that make no sense, Error(Input) for files that are not what they should be.

@@ -6,6 +6,7 @@
 #include <condition_variable>
 
 #include "core/error.h"
+#include "inference/constraint/constraint.h"
 
 namespace gauntlet {
 namespace {
@@ -70,11 +71,21 @@ ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& can
     throw ModelFault(FaultClass::ContextLength, fmt::format("the conversation has {} tokens; {} has room for {}", prompt.ids.size(), name_, engine_->max_context()));
   }
 
+  std::unique_ptr<TokenConstraint> constraint;
+  if (constraints_ != nullptr && request.tools != nullptr && !request.tools->empty()) {
+    try {
+      constraint = constraints_->make_reply_constraint(codec_->format().reply_grammar(request, {}));
+    } catch (const Error& error) {
+      throw ModelFault(FaultClass::Rejected, fmt::format("the tools cannot be constrained: {}", error.what()));
+    }
+  }
+
   const auto collector = std::make_shared<Collector>();
   const auto number = engine_->submit({.prompt = prompt.ids,
                                        .sampling = {.temperature = request.sampling.temperature, .top_p = request.sampling.top_p, .seed = request.sampling.seed.value_or(0)},
                                        .max_tokens = request.sampling.max_tokens,
                                        .stop_ids = {codec_->end_id()},
+                                       .constraint = std::move(constraint),
                                        .listener = collector});
   collector->wait([&] { return cancel.load() || std::chrono::steady_clock::now() >= request.deadline; }, [&] { engine_->cancel(number); });
   if (collector->finish_ == EngineFinish::Failed) throw ModelFault(FaultClass::Server, collector->failure_);
@@ -101,7 +112,9 @@ ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& can
 }
 
 Json LocalModel::describe() const {
-  return {{"kind", "local"}, {"name", name_}, {"checkpoint_sha256", checkpoint_sha256_}, {"architecture", architecture_name(engine_->config().architecture)}, {"backend", engine_->describe()}, {"format", codec_->format().name()}};
+  Json out = {{"kind", "local"}, {"name", name_}, {"checkpoint_sha256", checkpoint_sha256_}, {"architecture", architecture_name(engine_->config().architecture)}, {"backend", engine_->describe()}, {"format", codec_->format().name()}};
+  if (constraints_ != nullptr) out["constrained_calls"] = true;
+  return out;
 }
 
 }  // namespace gauntlet

@@ -11,10 +11,16 @@
 
 namespace gauntlet {
 
+class ConstraintFactory;
+
 class LocalModel : public ChatModel {
  public:
   /// `name` and `checkpoint_sha256` are recorded with runs; the hash tells a checkpoint from another in a folder of the same name.
   LocalModel(std::string name, std::string checkpoint_sha256, std::shared_ptr<Engine> engine, std::shared_ptr<ChatCodec> codec);
+
+  /// From now on replies to requests with tools keep to the format's grammar, so that every call is well formed and satisfies its tool's schema.
+  /// A tool whose schema cannot be compiled makes its requests ModelFault(Rejected). Call it before the model is used.
+  void constrain_calls(std::shared_ptr<ConstraintFactory> factory) { constraints_ = std::move(factory); }
 
   /// A prompt that leaves no room is ModelFault(ContextLength), as from an endpoint.
   ChatReply complete(const ChatRequest& request, const CancelFlag& cancel) override;
@@ -24,6 +30,7 @@ class LocalModel : public ChatModel {
   std::string name_, checkpoint_sha256_;
   std::shared_ptr<Engine> engine_;    ///< both shared with whoever else asks it
   std::shared_ptr<ChatCodec> codec_;
+  std::shared_ptr<ConstraintFactory> constraints_;  ///< shared with other users of the tokenizer; null: replies are free
 };
 
 }  // namespace gauntlet

@@ -28,11 +28,11 @@ struct Stage {
     std::string failure;
   };
   /// `count` samples of one request, on one scheduler.
-  std::vector<Reply> sample(std::unique_ptr<TokenConstraint> constraint, int count, std::uint64_t seed, double temperature = 1.0) {
+  std::vector<Reply> sample(std::unique_ptr<TokenConstraint> constraint, int count, std::uint64_t seed, double temperature = 1.0, int max_tokens = 2000) {
     CpuBackend backend(golden.weights, {.threads = 2, .pages = 400});
     Scheduler scheduler(backend, {});
     const auto listener = std::make_shared<RecordingListener>();
-    EngineRequest request{.prompt = {1, 2, 3}, .sampling = {.temperature = temperature, .seed = seed}, .samples = count, .max_tokens = 2000, .stop_ids = {end_id}, .constraint = std::move(constraint), .listener = listener};
+    EngineRequest request{.prompt = {1, 2, 3}, .sampling = {.temperature = temperature, .seed = seed}, .samples = count, .max_tokens = max_tokens, .stop_ids = {end_id}, .constraint = std::move(constraint), .listener = listener};
     scheduler.check(request);
     scheduler.add(1, std::move(request));
     while (scheduler.step()) {
@@ -130,12 +130,12 @@ TEST_CASE("left free, a model thinks and writes as it likes, and what it begins 
   const auto grammar = DeepseekFormat().reply_grammar(asked, {});
   const auto constraint = stage.factory->make_reply_constraint(grammar);
   int ended = 0;
-  for (const auto& reply : stage.sample(constraint->clone(), 30, 3)) {
+  for (const auto& reply : stage.sample(constraint->clone(), 16, 3, 1.0, 500)) {
     if (reply.finish != EngineFinish::StopToken) continue;  // thinking may go on for ever
     ++ended;
     read(asked, reply.text);
   }
-  CHECK(ended > 10);
+  CHECK(ended > 2);
   // Forced along a call that the model would hardly find by itself, then left alone.
   const std::string begun = "Hm, <b> 2 < 3.</think>Let me look.\n\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"find\">\n<｜DSML｜parameter name=\"query\" string=\"true\">";
   auto forced = constraint->clone();
@@ -144,7 +144,7 @@ TEST_CASE("left free, a model thinks and writes as it likes, and what it begins 
     REQUIRE(((mask[static_cast<std::size_t>(id) / 64] >> (static_cast<std::size_t>(id) % 64)) & 1U) != 0);
     forced->accept(id);
   }
-  for (const auto& reply : stage.sample(std::move(forced), 20, 4)) {
+  for (const auto& reply : stage.sample(std::move(forced), 12, 4)) {
     CHECK(reply.finish == EngineFinish::StopToken);
     const Message message = read(asked, begun + reply.text);
     CHECK(message.reasoning == "Hm, <b> 2 < 3.");
@@ -158,7 +158,7 @@ TEST_CASE("without tools there are no calls, and an answer's schema holds after 
   Stage stage;
   const auto asked = request(ThinkingMode::Chat);
   const auto none = stage.factory->make_reply_constraint(DeepseekFormat().reply_grammar(asked, {.choice = ToolChoice::None}));
-  for (const auto& reply : stage.sample(none->clone(), 20, 6)) {
+  for (const auto& reply : stage.sample(none->clone(), 12, 6, 1.0, 300)) {
     if (reply.finish != EngineFinish::StopToken) continue;
     CHECK(read(asked, reply.text).tool_calls.empty());
   }
@@ -173,6 +173,30 @@ TEST_CASE("without tools there are no calls, and an answer's schema holds after 
     const std::string end = DeepseekFormat().end_of_reply();
     REQUIRE(reply.text.ends_with(end));
     CHECK(JsonSchema(schema, "answer").problems(parse_json(reply.text.substr(0, reply.text.size() - end.size()), "answer")).empty());
+  }
+}
+
+TEST_CASE("a local model that is kept to its tools' grammar makes no malformed call, and says so in its description") {
+  Stage stage;
+  const auto engine = std::make_shared<Engine>(std::make_unique<CpuBackend>(stage.golden.weights, CpuBackendOptions{.threads = 2, .pages = 400}), EngineOptions{});
+  LocalModel model("tiny", "hash", engine, stage.tokenizer, std::make_shared<const DeepseekFormat>());
+  CHECK_FALSE(model.describe().contains("constrained_calls"));
+  model.constrain_calls(stage.factory);
+  CHECK(model.describe()["constrained_calls"] == true);
+  const CancelFlag never{false};
+  auto asked = request(ThinkingMode::Chat);
+  asked.messages[0].content = "x";
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    asked.sampling = {.temperature = 1.0, .top_p = 1.0, .max_tokens = 60, .seed = seed};
+    CHECK(model.complete(asked, never).malformed_call.empty());
+  }
+  asked.tools = std::make_shared<const std::vector<ToolSpec>>(std::vector<ToolSpec>{{.name = "odd", .parameters = {{"type", "object"}, {"not", {{"type", "null"}}}}}});
+  try {
+    model.complete(asked, never);
+    FAIL("accepted");
+  } catch (const ModelFault& fault) {
+    CHECK(fault.fault() == FaultClass::Rejected);
+    CHECK(std::string(fault.what()) == "the tools cannot be constrained: tool odd /not: the keyword \"not\" is not supported in constrained decoding");
   }
 }
 

@@ -1,3 +1,5 @@
+// Tested through tests/constrained_calls_test.cpp.
+
 #include "inference/constraint/constraint.h"
 
 #include <fmt/format.h>
@@ -9,7 +11,7 @@
 namespace gauntlet {
 namespace {
 
-constexpr std::size_t kMostGrammars = 64;
+constexpr std::size_t kMostGrammars = 32;
 
 class GrammarConstraint : public TokenConstraint {
  public:

@@ -4,6 +4,7 @@
 // the limit.
 
 #include <cstddef>
+#include <cstdint>
 
 namespace gauntlet {
 
@@ -16,9 +17,9 @@ struct GrammarLimits {
   std::size_t pattern_states = 20'000;    ///< of one string's pattern, length and format taken together
   int nesting = 64;                       ///< of arrays and objects in what is written; below kMaxJsonDepth, so that it can be read
   std::size_t parallel = 10'000;          ///< readings of what was written that are followed at once
-  std::size_t sets_per_token = 50'000;    ///< new sets of states that one token may cost
-  std::size_t sets = 200'000;             ///< that are kept; then they are forgotten and made again when needed
-  std::size_t masks = 1'000;              ///< that are kept
+  std::uint64_t steps_per_token = 5'000'000;  ///< that finding one mask may take: about half a second
+  std::size_t sets = 50'000;              ///< sets of states that are kept; beyond it they are forgotten, and made again when needed
+  std::size_t masks = 500;                ///< that are kept
 };
 
 }  // namespace gauntlet

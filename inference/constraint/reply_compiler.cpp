@@ -1,3 +1,5 @@
+// Tested through schema_grammar_test.cpp and tests/constrained_calls_test.cpp.
+
 #include "inference/constraint/reply_compiler.h"
 
 #include "core/error.h"

@@ -1,3 +1,5 @@
+// Tested through schema_grammar_test.cpp.
+
 #include "inference/constraint/schema_shape.h"
 
 #include <fmt/format.h>

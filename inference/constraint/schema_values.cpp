@@ -1,4 +1,4 @@
-// Which values a schema allows, and which schemas exclude each other. Declared in schema_shape.h.
+// Which values a schema allows, and which schemas exclude each other. Declared in schema_shape.h, tested through schema_grammar_test.cpp.
 
 #include <fmt/format.h>
 

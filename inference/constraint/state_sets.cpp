@@ -41,6 +41,7 @@ SetId StateSets::read(SetId set, std::string_view bytes) {
 
 SetId StateSets::compute(SetId set, std::uint8_t byte_class) {
   const std::uint8_t byte = grammar_.class_byte[byte_class];
+  steps_ += sets_[static_cast<std::size_t>(set)].nodes.size();
   for (const std::uint32_t n : sets_[static_cast<std::size_t>(set)].nodes) {
     const Node at = nodes_[n];
     for (std::uint32_t e = grammar_.first_edge[at.state]; e < grammar_.first_edge[at.state + 1]; ++e) {
@@ -91,6 +92,7 @@ std::uint32_t StateSets::frame(std::uint32_t depth, std::vector<std::uint32_t> n
     if (known.depth == depth && known.nodes == nodes) return it->second;
   }
   const auto id = static_cast<std::uint32_t>(frames_.size());
+  references_ += nodes.size();
   frames_.push_back({.depth = depth, .nodes = std::move(nodes)});
   frame_index_.emplace(hash, id);
   return id;
@@ -139,6 +141,7 @@ SetId StateSets::close() {
     }
     if (reads) readers.push_back(at);
   }
+  steps_ += steps;
   visited_.clear();
   require(readers.size() <= limits_.parallel, ErrorKind::Usage, fmt::format("the grammar is too ambiguous: more than {} readings at once", limits_.parallel));
   if (readers.empty() && !accepts) return kDead;
@@ -179,6 +182,7 @@ SetId StateSets::intern(std::vector<std::uint32_t> nodes, bool accepts) {
     if (known.accepts == accepts && known.nodes == nodes) return static_cast<SetId>(it->second);
   }
   const auto id = static_cast<std::uint32_t>(sets_.size());
+  references_ += nodes.size();
   sets_.push_back({.nodes = std::move(nodes), .accepts = accepts});
   next_.resize(next_.size() + classes_, kUnknown);
   set_index_.emplace(hash, id);

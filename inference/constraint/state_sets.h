@@ -42,8 +42,10 @@ class StateSets {
   /// A set with the same mask.
   SetId twin(SetId set);
 
-  /// How many there are; they are never forgotten.
-  std::size_t size() const { return sets_.size(); }
+  /// How many there are; they are never forgotten. Large ones count more.
+  std::size_t size() const { return sets_.size() + references_ / 32; }
+  /// Work done so far.
+  std::uint64_t steps() const { return steps_; }
   /// The same set, of another object for the same grammar.
   SetId adopt(const StateSets& other, SetId set);
 
@@ -90,9 +92,10 @@ class StateSets {
   std::unordered_map<std::uint64_t, std::uint32_t> node_index_;
   std::unordered_multimap<std::uint64_t, std::uint32_t> frame_index_, set_index_;
   SetId start_ = kDead;
+  std::size_t references_ = 0;  ///< to nodes, of all sets and frames
+  std::uint64_t steps_ = 0;
   // Of the set that is being made.
   std::vector<Node> open_;
-  std::size_t opened_ = 0;
   std::unordered_map<std::uint64_t, bool> visited_;
 };
 

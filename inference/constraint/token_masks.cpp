@@ -54,7 +54,7 @@ SharedMask TokenMasks::compute(StateSets& sets, SetId set) {
 
   const auto& nodes = trie_->nodes();
   const auto& tokens = trie_->tokens();
-  const std::size_t most_sets = sets.size() + limits_.sets_per_token;
+  const std::uint64_t most_steps = sets.steps() + limits_.steps_per_token;
   struct Level {
     std::uint32_t end;
     SetId set;
@@ -64,6 +64,7 @@ SharedMask TokenMasks::compute(StateSets& sets, SetId set) {
     while (at == path.back().end) path.pop_back();
     const auto& node = nodes[at];
     const SetId next = sets.step(path.back().set, node.byte);
+    require(sets.steps() <= most_steps, ErrorKind::Usage, fmt::format("the grammar is too ambiguous: one token takes more than {} steps", limits_.steps_per_token));
     if (next == StateSets::kDead) {
       at = node.after;
       continue;
@@ -71,7 +72,6 @@ SharedMask TokenMasks::compute(StateSets& sets, SetId set) {
     for (std::uint32_t t = at == 0 ? 0 : nodes[at - 1].tokens_end; t < node.tokens_end; ++t) allow(tokens[t]);
     if (node.after > at + 1) {
       path.push_back({node.after, next});
-      require(sets.size() <= most_sets, ErrorKind::Usage, fmt::format("the grammar is too ambiguous: one token needs more than {} sets of states", limits_.sets_per_token));
     }
     ++at;
   }

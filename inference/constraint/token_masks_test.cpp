@@ -124,6 +124,18 @@ TEST_CASE("when there are too many sets of states a new generation begins, and p
   CHECK(few.stats().sets < many.stats().sets);
 }
 
+TEST_CASE("a mask that would take too much work is an error, not a wait") {
+  std::string schema = R"({"type": "string", "pattern": "^(.*a.{9}|.*b.{8}|.*c.{7}|.*d.{6}|.*e.{5})$"})";
+  TokenMasks masks = masks_of(schema, {.steps_per_token = 200});
+  GrammarPlace place = masks.start();
+  masks.accept(place, tokenizer()->find_id("\""));
+  CHECK_THROWS_WITH_AS(masks.mask(place), "the grammar is too ambiguous: one token takes more than 200 steps", Error);
+  TokenMasks enough = masks_of(schema);
+  GrammarPlace other = enough.start();
+  enough.accept(other, tokenizer()->find_id("\""));
+  CHECK_NOTHROW(enough.mask(other));
+}
+
 TEST_CASE("a grammar too ambiguous for its limits says so when it is used") {
   TokenMasks masks = masks_of(R"({"anyOf": [{"type": "string", "pattern": "a"}, {"type": "string", "pattern": "b"}, {"type": "string", "pattern": "c"}, {"type": "string"}]})", {.parallel = 3});
   GrammarPlace place = masks.start();

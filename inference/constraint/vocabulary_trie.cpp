@@ -1,3 +1,5 @@
+// Tested through token_masks_test.cpp.
+
 #include "inference/constraint/vocabulary_trie.h"
 
 #include <algorithm>
