@@ -54,6 +54,7 @@ struct Settings {
   bool quick = false;          ///< a smoke test: tiny amounts, numbers mean nothing
   std::uint64_t seed = 1;
   std::string folder = ".";    ///< where stores are made: a real file system, not memory
+  std::string tokenizer;       ///< a tokenizer.json for what depends on the vocabulary; "": a made-up one of DeepSeek's size
   std::string program;         ///< this executable, run again as the other process of gate step 5
 };
 
@@ -76,6 +77,7 @@ std::vector<Figure> bench_worlds(const Settings& settings);
 std::vector<Figure> bench_verify(const Settings& settings);
 std::vector<Figure> bench_episodes(const Settings& settings);
 std::vector<Figure> bench_memory(const Settings& settings);
+std::vector<Figure> bench_constraint(const Settings& settings);
 /// None, with a word on stderr, where there is no CUDA device.
 std::vector<Figure> bench_kernels(const Settings& settings);
 

@@ -22,7 +22,7 @@ struct Entry {
 // Memory comes first: later on, freed memory of other benchmarks would hide part of the growth.
 constexpr Entry kEntries[] = {{"memory", bench_memory}, {"synth", bench_synth},   {"tools", bench_tools},
                               {"worlds", bench_worlds}, {"verify", bench_verify}, {"episodes", bench_episodes},
-                              {"kernels", bench_kernels}};
+                              {"constraint", bench_constraint}, {"kernels", bench_kernels}};
 
 /// The other process of gate step 5, started by bench_synth.
 int recheck() {
@@ -36,11 +36,12 @@ int recheck() {
 constexpr std::string_view kHelp =
     "Usage: gauntlet_bench [NAME...] [OPTIONS]\n"
     "Measures the figures that Gauntlet promises and prints each beside its target (docs/performance.md).\n\n"
-    "NAME            only benchmarks whose name holds one of these: memory, synth, tools, worlds, verify, episodes, kernels\n"
+    "NAME            only benchmarks whose name holds one of these: memory, synth, tools, worlds, verify, episodes, constraint, kernels\n"
     "--repeats N     measured repeats, whose median is compared with the target (5)\n"
     "--threads N     threads of the parallel figures (2)\n"
     "--seed N        seed of tasks and worlds (1)\n"
     "--folder DIR    where stores are made: a file system whose durability counts (.)\n"
+    "--tokenizer F   a tokenizer.json for the constraint figures (a made-up one with 128,000 tokens)\n"
     "--cpu-time      compare CPU time, divided by the threads: for machines that are busy with other work\n"
     "--quick         a smoke test: tiny amounts, whose numbers mean nothing\n"
     "--json          one JSON object a figure\n";
@@ -84,6 +85,8 @@ Arguments parse_arguments(const std::vector<std::string>& given) {
       out.settings.seed = static_cast<std::uint64_t>(parse_number(option, value()));
     } else if (option == "--folder") {
       out.settings.folder = value();
+    } else if (option == "--tokenizer") {
+      out.settings.tokenizer = value();
     } else {
       require(!option.starts_with("-"), ErrorKind::Usage, fmt::format("unknown option {}; gauntlet_bench --help lists them", option));
       out.names.push_back(option);
@@ -112,7 +115,7 @@ int run(const std::vector<std::string>& given) {
       std::cout << (arguments.json ? dump_json(to_json(figure, clock)) + "\n" : to_text(figure, clock)) << std::flush;
     }
   }
-  require(any, ErrorKind::Usage, "no benchmark has that name; accepted: memory, synth, tools, worlds, verify, episodes, kernels");
+  require(any, ErrorKind::Usage, "no benchmark has that name; accepted: memory, synth, tools, worlds, verify, episodes, constraint, kernels");
   return 0;
 }
 
