@@ -19,7 +19,7 @@ struct GrammarLimits {
   std::size_t parallel = 10'000;          ///< readings of what was written that are followed at once
   std::uint64_t steps_per_token = 5'000'000;  ///< that finding one mask may take: about half a second
   std::size_t sets = 50'000;              ///< sets of states that are kept; beyond it they are forgotten, and made again when needed
-  std::size_t masks = 500;                ///< that are kept
+  std::size_t masks = 2'000;               ///< that are kept
 };
 
 }  // namespace gauntlet
