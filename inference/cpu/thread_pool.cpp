@@ -1,20 +1,11 @@
 #include "inference/cpu/thread_pool.h"
 
-#include <sched.h>
-
-#include <algorithm>
+#include "inference/cpu/usable_cores.h"
 
 namespace gauntlet {
 namespace {
 
 constexpr int kSpins = 4000;
-
-int usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
 
 void relax() {
 #if defined(__x86_64__)

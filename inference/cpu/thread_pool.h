@@ -15,7 +15,7 @@ namespace gauntlet {
 
 class ThreadPool {
  public:
-  /// `threads` counts the caller; 0: one for each core that this process may use.
+  /// `threads` counts the caller; 0: one for each core that this process may use (usable_cores.h).
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
