@@ -155,6 +155,81 @@ TEST_CASE("several samples of a prompt fork after it, each as if it had been ask
   }
 }
 
+TEST_CASE("requests with one prompt that start together leave all of its pages to those that follow") {
+  Rng rng(12);
+  const auto prompt = random_prompt(rng, 200);
+  const auto device = backend();
+  Scheduler scheduler(*device, {});
+  const auto request = [&](std::uint64_t seed) { return EngineRequest{.prompt = prompt, .sampling = {.seed = seed}, .max_tokens = 80}; };
+  std::vector<EngineRequest> together;
+  for (std::uint64_t i = 0; i < 2; ++i) together.push_back(request(i));
+  const auto first = run(scheduler, std::move(together));
+  // Both answers can be gone on with from the cache, not only that of the request which was first at the shared part.
+  for (const auto& listener : first) {
+    auto longer = prompt;
+    const auto sample = listener->sample();
+    longer.insert(longer.end(), sample.ids.begin(), sample.ids.end());
+    std::vector<EngineRequest> more;
+    more.push_back({.prompt = longer, .max_tokens = 2});
+    CHECK(run(scheduler, std::move(more)).front()->sample().cached == 256);
+  }
+}
+
+TEST_CASE("prompts are taken in only as far as all of them fit, so that none is thrown out again") {
+  Rng rng(13);
+  const auto device = backend(8);
+  Scheduler scheduler(*device, {.chunk_tokens = 64});
+  std::vector<EngineRequest> requests;
+  for (std::uint64_t i = 0; i < 4; ++i) requests.push_back({.prompt = random_prompt(rng, 180), .sampling = {.seed = i}, .max_tokens = 5});
+  const auto found = run(scheduler, std::move(requests));
+  for (const auto& listener : found) CHECK(listener->sample().finish == EngineFinish::Length);
+  CHECK(scheduler.stats().preemptions == 0);
+}
+
+TEST_CASE("a sequence that comes back after it gave its pages up counts no cached tokens again") {
+  Rng rng(14);
+  const auto device = backend(7);
+  Scheduler scheduler(*device, {});
+  std::vector<EngineRequest> requests;
+  for (std::uint64_t i = 0; i < 3; ++i) requests.push_back({.prompt = random_prompt(rng, 100), .sampling = {.seed = i}, .max_tokens = 150});
+  const auto found = run(scheduler, std::move(requests));
+  CHECK(scheduler.stats().preemptions > 0);
+  CHECK(scheduler.stats().cached_tokens == 0);
+  for (const auto& listener : found) CHECK(listener->sample().cached == 0);
+}
+
+TEST_CASE("a prompt of one token has no log-probabilities, and the listener is told so once") {
+  struct Telling : RecordingListener {
+    void on_prompt(const std::vector<float>& logprobs) override {
+      ++told;
+      CHECK(logprobs.empty());
+    }
+    int told = 0;
+  };
+  const auto device = backend();
+  Scheduler scheduler(*device, {});
+  const auto listener = std::make_shared<Telling>();
+  scheduler.add(1, {.prompt = {7}, .max_tokens = 4, .prompt_logprobs = true, .listener = listener});
+  while (scheduler.step()) {
+  }
+  CHECK(listener->told == 1);
+}
+
+TEST_CASE("samples that have not split off yet count among those that run") {
+  Rng rng(15);
+  const auto device = backend();
+  Scheduler scheduler(*device, {.max_running = 4, .chunk_tokens = 16});
+  std::vector<std::shared_ptr<RecordingListener>> listeners;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    listeners.push_back(std::make_shared<RecordingListener>());
+    scheduler.add(i, {.prompt = random_prompt(rng, 40), .samples = 3, .max_tokens = 8, .listener = listeners.back()});
+  }
+  int most = 0;
+  while (scheduler.step()) most = std::max(most, scheduler.stats().running);
+  CHECK(most == 3);
+  for (const auto& listener : listeners) CHECK(listener->sample(2).finish == EngineFinish::Length);
+}
+
 TEST_CASE("stop ids, listeners and limits end a sample, each with its reason") {
   const auto& golden = tiny();
   const std::vector<std::int32_t> prompt(golden.ids.begin(), golden.ids.begin() + static_cast<std::ptrdiff_t>(golden.greedy_prompt));

@@ -89,19 +89,25 @@ std::vector<std::int32_t> PagePool::match(std::span<const std::int32_t> ids, std
   return out;
 }
 
-void PagePool::publish(std::span<const std::int32_t> ids, std::span<const std::int32_t> pages, std::size_t index) {
-  Entry& entry = entries_[static_cast<std::size_t>(pages[index])];
-  if (entry.uid != 0) return;
+std::int32_t PagePool::publish(std::span<const std::int32_t> ids, std::span<const std::int32_t> pages, std::size_t index) {
+  const std::int32_t page = pages[index];
+  Entry& entry = entries_[static_cast<std::size_t>(page)];
+  if (entry.uid != 0) return page;
   const std::uint64_t parent = index == 0 ? 0 : entries_[static_cast<std::size_t>(pages[index - 1])].uid;
-  if (index > 0 && parent == 0) return;
+  if (index > 0 && parent == 0) return page;
   const auto part = ids.subspan(index * kPageTokens, kPageTokens);
   const std::uint64_t hash = hash_of(parent, part);
-  if (find(parent, hash, part) >= 0) return;
+  if (const std::int32_t known = find(parent, hash, part); known >= 0) {
+    add_reference(known);
+    release(page);
+    return known;
+  }
   entry.uid = next_uid_++;
   entry.parent = parent;
   entry.hash = hash;
   entry.ids.assign(part.begin(), part.end());
-  by_hash_.emplace(hash, pages[index]);
+  by_hash_.emplace(hash, page);
+  return page;
 }
 
 void PagePool::check() const {

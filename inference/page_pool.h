@@ -31,9 +31,10 @@ class PagePool {
   /// The pages that hold the longest known prefix of `ids`, each with a reference for the caller; at most `most` pages.
   std::vector<std::int32_t> match(std::span<const std::int32_t> ids, std::size_t most);
 
-  /// Makes the page known as holding ids[index × 64, (index + 1) × 64) after the pages before it. `pages` are those of the sequence in
-  /// order. Does nothing if an equal prefix is known already, or if the page before it is not known.
-  void publish(std::span<const std::int32_t> ids, std::span<const std::int32_t> pages, std::size_t index);
+  /// Makes the page known as holding ids[index × 64, (index + 1) × 64) after the pages before it. `pages` are those of the sequence in order;
+  /// pages[index] is held by the caller. Returns the page to hold instead: if an equal prefix is known already, the caller's page is
+  /// released and the known one referenced, so that what follows can be published after it. Does nothing if the page before is not known.
+  std::int32_t publish(std::span<const std::int32_t> ids, std::span<const std::int32_t> pages, std::size_t index);
 
   /// For tests: throws Error(Internal) if counts and lists disagree.
   void check() const;

@@ -78,6 +78,22 @@ TEST_CASE("what follows a forgotten page is not found under another parent") {
   pool.check();
 }
 
+TEST_CASE("a page whose contents are known already gives way to the known one, and what follows is published after that") {
+  PagePool pool(4);
+  const auto ids = ids_from(0, 128);
+  const std::vector<std::int32_t> first = {*pool.take()};
+  CHECK(pool.publish(ids, first, 0) == first[0]);
+  std::vector<std::int32_t> second = {*pool.take(), *pool.take()};
+  const std::int32_t own = second[0];
+  second[0] = pool.publish(ids, second, 0);
+  CHECK(second[0] == first[0]);
+  CHECK(pool.available() == 2);  // its own page is free again
+  CHECK(pool.take() == own);
+  CHECK(pool.publish(ids, second, 1) == second[1]);
+  CHECK(pool.match(ids, 2) == second);
+  pool.check();
+}
+
 TEST_CASE("over random traces no page is lost or owned twice, and matches hold what they claim") {
   Rng rng(3);
   PagePool pool(24);
@@ -103,7 +119,7 @@ TEST_CASE("over random traces no page is lost or owned twice, and matches hold w
         if (!page) break;
         sequence.pages.push_back(*page);
         contents[*page].assign(sequence.ids.begin(), sequence.ids.begin() + static_cast<std::ptrdiff_t>(sequence.pages.size() * 64));
-        pool.publish(sequence.ids, sequence.pages, sequence.pages.size() - 1);
+        sequence.pages.back() = pool.publish(sequence.ids, sequence.pages, sequence.pages.size() - 1);
       }
       running.push_back(std::move(sequence));
     } else if (!running.empty()) {

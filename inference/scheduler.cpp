@@ -29,6 +29,8 @@ struct Scheduler::Sequence {
   int cached = 0;
   bool forks = false;                 ///< further samples split off when the prompt is done
   bool context_bound = false;         ///< max_tokens is what the context has room for, less than was asked for
+  bool admitted = false;              ///< once at least
+  bool told_prompt = false;           ///< the listener has the prompt's log-probabilities
   bool preempted = false;
   bool done = false;
   TokenHistory history;
@@ -112,24 +114,37 @@ EngineStats Scheduler::stats() const {
   return out;
 }
 
-/// Takes sequences in as long as their prompts (and a page to write on) fit beside the others.
+/// Samples that it is or will be.
+std::size_t Scheduler::members(const Sequence& sequence) { return sequence.forks ? static_cast<std::size_t>(sequence.request.samples) : 1; }
+
+/// Pages that it will still take for what it has (and a page to write on, for each of its samples).
+std::size_t Scheduler::owed_pages(const Sequence& sequence) {
+  const std::size_t all = pages_for(sequence.ids.size() + 1) + members(sequence) - 1;
+  return all - std::min(all, sequence.pages.size());
+}
+
+/// Takes sequences in as long as their prompts fit beside the others and what those will still take.
 void Scheduler::admit() {
+  std::size_t samples = 0, owed = 0;
+  for (const auto& sequence : running_) {
+    samples += members(*sequence);
+    owed += owed_pages(*sequence);
+  }
   while (!waiting_.empty()) {
     Sequence& next = *waiting_.front();
-    const std::size_t members = next.forks ? static_cast<std::size_t>(next.request.samples) : 1;
-    if (!running_.empty() && running_.size() + members > static_cast<std::size_t>(options_.max_running)) return;
-    const std::size_t needed = pages_for(next.ids.size() + 1) + (members - 1);
-    if (!running_.empty() && static_cast<std::size_t>(pool_.available()) < needed) return;
-    if (options_.reuse_prefixes && !next.request.prompt_logprobs) {
-      // The last token is always computed, for its logits.
-      next.pages = pool_.match(next.ids, (next.ids.size() - 1) / kPageTokens);
-      next.computed = next.pages.size() * kPageTokens;
-      next.published = next.pages.size();
-      if (next.sampled == 0) {
-        next.cached = static_cast<int>(next.computed);
-        stats_.cached_tokens += next.cached;
-      }
+    if (!running_.empty() && samples + members(next) > static_cast<std::size_t>(options_.max_running)) return;
+    // The last token is always computed, for its logits.
+    if (options_.reuse_prefixes && !next.request.prompt_logprobs) next.pages = pool_.match(next.ids, (next.ids.size() - 1) / kPageTokens);
+    if (!running_.empty() && static_cast<std::size_t>(pool_.available()) < owed + owed_pages(next)) return drop_pages(next);
+    next.published = next.pages.size();
+    next.computed = next.pages.size() * kPageTokens;
+    if (!next.admitted) {
+      next.admitted = true;
+      next.cached += static_cast<int>(next.computed);
+      stats_.cached_tokens += static_cast<std::int64_t>(next.computed);
     }
+    samples += members(next);
+    owed += owed_pages(next);
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
@@ -239,7 +254,11 @@ void Scheduler::advance(const Planned& planned, std::span<const float> logits, c
   if (planned.logits == LogitsOf::All) note_prompt(sequence, planned, logits);
   sequence.computed += planned.tokens;
   if (options_.reuse_prefixes) {
-    for (; sequence.published < sequence.computed / kPageTokens; ++sequence.published) pool_.publish(sequence.ids, sequence.pages, sequence.published);
+    for (; sequence.published < sequence.computed / kPageTokens; ++sequence.published) sequence.pages[sequence.published] = pool_.publish(sequence.ids, sequence.pages, sequence.published);
+  }
+  if (sequence.request.prompt_logprobs && !sequence.told_prompt && sequence.prompt_logprobs.size() + 1 == sequence.prompt) {
+    sequence.told_prompt = true;
+    sequence.request.listener->on_prompt(sequence.prompt_logprobs, sequence.prompt_top);
   }
   if (sequence.computed < sequence.ids.size()) return;
   if (drawn != nullptr) {
@@ -261,7 +280,6 @@ void Scheduler::note_prompt(Sequence& sequence, const Planned& planned, std::spa
     sequence.prompt_logprobs.push_back(static_cast<float>(static_cast<double>(row[static_cast<std::size_t>(sequence.ids[next])]) - log_sum_exp(row)));
     if (sequence.request.top_logprobs > 0) sequence.prompt_top.push_back(top_logprobs(row, sequence.request.top_logprobs));
   }
-  if (sequence.prompt_logprobs.size() + 1 == sequence.prompt) sequence.request.listener->on_prompt(sequence.prompt_logprobs, sequence.prompt_top);
 }
 
 /// The other samples of a prompt: whole pages are shared, the page that is being written is copied.
@@ -279,6 +297,7 @@ void Scheduler::fork(Sequence& sequence, std::span<const float> logits) {
     child->history = sequence.history;
     child->cached = sequence.cached;
     child->context_bound = sequence.context_bound;
+    child->admitted = true;
     const std::size_t whole = sequence.computed / kPageTokens;
     const bool partial = sequence.computed % kPageTokens != 0;
     const auto page = partial ? pool_.take() : std::nullopt;

@@ -108,6 +108,8 @@ class Scheduler {
  private:
   struct Sequence;
   struct Planned;
+  static std::size_t members(const Sequence& sequence);
+  static std::size_t owed_pages(const Sequence& sequence);
   void admit();
   bool reserve(Sequence& sequence, std::size_t tokens);
   Sequence* youngest_after(const Sequence& sequence);
