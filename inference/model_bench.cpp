@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 #include "core/error.h"
 #include "core/rng.h"
@@ -23,11 +24,19 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Ends after as many tokens as its request allows.
-class Ignoring : public EngineListener {
+/// Counts the sequences that have a token.
+class Counting : public EngineListener {
  public:
-  bool on_token(const EngineToken&) override { return true; }
+  explicit Counting(int& started) : started_(started) {}
+  bool on_token(const EngineToken&) override {
+    started_ += std::exchange(first_, false) ? 1 : 0;
+    return true;
+  }
   void on_finish(int, EngineFinish, int, const std::string&) override {}
+
+ private:
+  int& started_;
+  bool first_ = true;
 };
 
 class Bench {
@@ -71,17 +80,23 @@ class Bench {
     return out;
   }
 
-  /// The same through the scheduler. The prompts are equal, so that they are prefilled once.
+  /// The same through the scheduler. The prompts are equal, one token longer than whole pages: one request computes them, the others find
+  /// them and start together.
   std::vector<double> engine(int context, int batch, double& busy) {
+    const auto prompt = static_cast<std::ptrdiff_t>(context / kPageTokens * kPageTokens + 1);
     std::vector<double> out;
     double busy_total = 0, total_all = 0;
     for (int r = 0; r < plan_.repeats; ++r) {
-      Scheduler scheduler(backend_, {.max_running = batch});
-      for (int b = 0; b < batch; ++b) {
-        scheduler.add(static_cast<std::uint64_t>(b), {.prompt = {ids_.begin(), ids_.begin() + context}, .sampling = {.seed = static_cast<std::uint64_t>(b)}, .max_tokens = 2 * plan_.steps, .listener = std::make_shared<Ignoring>()});
-        if (b == 0) scheduler.step();
+      Scheduler scheduler(backend_, {.max_running = batch, .chunk_tokens = backend_.max_tokens()});
+      int started = 0;
+      const auto add = [&](int number, int tokens) {
+        scheduler.add(static_cast<std::uint64_t>(number), {.prompt = {ids_.begin(), ids_.begin() + prompt}, .sampling = {.seed = static_cast<std::uint64_t>(number)}, .max_tokens = tokens, .listener = std::make_shared<Counting>(started)});
+      };
+      add(0, 1);
+      while (scheduler.step()) {
       }
-      while (scheduler.stats().sampled_tokens < batch) scheduler.step();
+      for (int b = 1; b <= batch; ++b) add(b, 2 * plan_.steps);
+      while (started <= batch) scheduler.step();
       const double busy_before = device_.busy_seconds ? device_.busy_seconds() : 0;
       const double total = seconds_of([&] {
         for (int i = 0; i < plan_.steps; ++i) scheduler.step();
