@@ -96,6 +96,7 @@ void add_model_bench_command(CLI::App& parent, Context& context) {
   command->add_option("--batches", o.plan.batches, "Sequences that decode together")->type_name("N,…")->delimiter(',')->capture_default_str();
   command->add_option("--steps", o.plan.steps, "Tokens of each sequence in one repeat")->type_name("N")->check(CLI::Range(1, 100'000))->capture_default_str();
   command->add_option("--repeats", o.plan.repeats, "Measured repeats, of which the median is printed")->type_name("N")->check(CLI::Range(1, 1000))->capture_default_str();
+  command->add_flag_callback("--cpu-time", [options] { options->plan.clock = BenchClock::Cpu; }, "Count CPU time divided by threads, on a machine that is busy with other work; with one thread only it says what a quiet machine would");
   command->add_flag("--json", o.json, "One JSON object with every sample");
   context.manuals[command] = {.description = "A step is one token of each sequence. Its bytes are the weights that it reads (of the routed experts those that it touches) and the cache; the reading rate is measured here, by as many threads.\n"
                                              "\"with sampling\" is the same through the scheduler with sampling at temperature 1.",

@@ -1,9 +1,9 @@
 #include "inference/model_bench.h"
 
 #include <fmt/format.h>
+#include <time.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -17,12 +17,6 @@ namespace {
 constexpr std::size_t kMemoryBytes = std::size_t{512} << 20;  ///< larger than any cache of the processor
 
 int pages_for(int tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
-
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 /// Counts the sequences that have a token.
 class Counting : public EngineListener {
@@ -49,7 +43,7 @@ class Bench {
   PrefillFigure prefill(int context) {
     PrefillFigure out{.context = context, .seconds = {}};
     fill(context);
-    for (int i = 0; i < plan_.repeats; ++i) out.seconds.push_back(seconds_of([&] { fill(context); }));
+    for (int i = 0; i < plan_.repeats; ++i) out.seconds.push_back(seconds([&] { fill(context); }));
     return out;
   }
 
@@ -64,7 +58,7 @@ class Bench {
     step(context, batch, each);
     for (int r = 0; r < plan_.repeats; ++r) {
       experts = 0;
-      const double total = seconds_of([&] {
+      const double total = seconds([&] {
         for (int i = 0; i < plan_.steps; ++i) {
           step(context + i, batch, each);
           if (device_.experts_touched) experts += device_.experts_touched();
@@ -98,7 +92,7 @@ class Bench {
       for (int b = 1; b <= batch; ++b) add(b, 2 * plan_.steps);
       while (started <= batch) scheduler.step();
       const double busy_before = device_.busy_seconds ? device_.busy_seconds() : 0;
-      const double total = seconds_of([&] {
+      const double total = seconds([&] {
         for (int i = 0; i < plan_.steps; ++i) scheduler.step();
       });
       if (device_.busy_seconds) busy_total += device_.busy_seconds() - busy_before;
@@ -110,6 +104,17 @@ class Bench {
   }
 
  private:
+  double now() const {
+    timespec time{};
+    ::clock_gettime(plan_.clock == BenchClock::Cpu ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+    return (static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9) / (plan_.clock == BenchClock::Cpu ? std::max(1, device_.threads) : 1);
+  }
+  double seconds(const std::function<void()>& work) const {
+    const double start = now();
+    work();
+    return now() - start;
+  }
+
   void fill(int context) {
     for (int at = 0; at < context;) {
       const int count = std::min(backend_.max_tokens(), context - at);

@@ -31,12 +31,16 @@ struct BenchDevice {
   std::function<double()> busy_seconds;                      ///< of the device, since its start; null: not known
 };
 
+/// Cpu is that of the process, divided by the device's threads: for machines that are busy with other work.
+enum class BenchClock { Wall, Cpu };
+
 struct BenchPlan {
   std::vector<int> contexts = {128, 1024, 4096};
   std::vector<int> batches = {1, 4, 16};
   int steps = 32;                ///< of decoding, in one repeat
   int repeats = 5;
   std::uint64_t seed = 1;
+  BenchClock clock = BenchClock::Wall;
 };
 
 /// Cache pages that the plan needs.

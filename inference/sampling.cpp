@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "inference/cpu/kernels.h"
 #include "inference/token_mass.h"
 
 namespace gauntlet {
@@ -19,6 +20,8 @@ constexpr float kNever = -std::numeric_limits<float>::infinity();
 void check(bool good, const char* name, double found, const char* accepted) { require(good, ErrorKind::Usage, fmt::format("{}: found {}; accepted: {}", name, found, accepted)); }
 
 bool allowed(TokenMask mask, std::size_t id) { return mask.empty() || (id / 64 < mask.size() && ((mask[id / 64] >> (id % 64)) & 1U) != 0); }
+
+bool penalises(const SamplingParameters& p) { return p.repetition_penalty != 1.0 || p.presence_penalty != 0.0 || p.frequency_penalty != 0.0; }
 
 /// Best first; equal values by lower id.
 bool better(const std::pair<float, std::int32_t>& a, const std::pair<float, std::int32_t>& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; }
@@ -59,53 +62,73 @@ void check_sampling(const SamplingParameters& p) {
 double uniform_draw(std::uint64_t seed, std::uint64_t step) { return static_cast<double>(Rng(seed).split(step).next() >> 11) * 0x1p-53; }
 
 double log_sum_exp(std::span<const float> logits) {
-  float most = kNever;
-  for (const float v : logits) most = v > most ? v : most;
+  const CpuKernels& kernels = cpu_kernels(detect_isa());
+  const float most = kernels.largest(logits.data(), logits.size());
   if (!std::isfinite(most)) return most;
-  double total = 0;
-  for (const float v : logits) total += v == v ? std::exp(static_cast<double>(v) - static_cast<double>(most)) : 0.0;
-  return static_cast<double>(most) + std::log(total);
+  return static_cast<double>(most) + std::log(kernels.exponentials(logits.data(), logits.size(), most, 1.0f, nullptr, nullptr));
 }
 
 SampledToken Sampler::sample(std::span<const float> logits, const SamplingParameters& p, const TokenHistory& history, TokenMask mask, std::uint64_t step) {
-  adjusted_.assign(logits.begin(), logits.end());
-  penalise(adjusted_, p, history);
-  candidates_.clear();
-  for (std::size_t id = 0; id < adjusted_.size(); ++id) {
-    if (allowed(mask, id) && adjusted_[id] > kNever) candidates_.emplace_back(adjusted_[id], static_cast<std::int32_t>(id));
+  std::span<const float> values = logits;
+  if (!mask.empty() || penalises(p)) {
+    adjusted_.assign(logits.begin(), logits.end());
+    penalise(adjusted_, p, history);
+    for (std::size_t id = 0; id < adjusted_.size(); ++id) {
+      if (!allowed(mask, id)) adjusted_[id] = kNever;
+    }
+    values = adjusted_;
   }
-  require(!candidates_.empty(), ErrorKind::Internal, "sampling: no token is allowed");
-  const auto logprob = [&](std::int32_t id) { return static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits)); };
-  const auto temperature = static_cast<float>(p.temperature), top_p = static_cast<float>(p.top_p), min_p = static_cast<float>(p.min_p);
-  const auto best = *std::min_element(candidates_.begin(), candidates_.end(), better);
-  if (temperature == 0.0f) return {.id = best.second, .logprob = logprob(best.second)};
+  float most = kNever;
+  for (const float v : values) most = v > most ? v : most;
+  require(most > kNever, ErrorKind::Internal, "sampling: no token is allowed");
+  const std::int32_t id = p.temperature == 0.0 ? static_cast<std::int32_t>(std::find(values.begin(), values.end(), most) - values.begin()) : draw(values, most, p, step);
+  return {.id = id, .logprob = static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits))};
+}
 
-  const double scale = mass_scale(temperature);
-  const auto mass = [&](const auto& candidate) { return token_mass(candidate.first, best.first, scale); };
+std::int32_t Sampler::draw(std::span<const float> values, float most, const SamplingParameters& p, std::uint64_t step) {
+  const double scale = mass_scale(static_cast<float>(p.temperature));
+  masses_.resize(values.size());
+  for (std::size_t id = 0; id < values.size(); ++id) masses_[id] = values[id] > kNever ? token_mass(values[id], most, scale) : 0;
+  if (p.top_k > 0 || static_cast<float>(p.top_p) < 1.0f) cut(values, p);
+  if (static_cast<float>(p.min_p) > 0.0f) {
+    const std::uint64_t least = mass_reaching(static_cast<double>(static_cast<float>(p.min_p)), kBestMass);
+    for (auto& mass : masses_) mass = mass < least ? 0 : mass;
+  }
+  const std::uint64_t drawn = mass_drawn(uniform_draw(p.seed, step), std::accumulate(masses_.begin(), masses_.end(), std::uint64_t{0}));
+  std::size_t at = 0;
+  for (std::uint64_t reached = masses_[0]; reached <= drawn; reached += masses_[at]) ++at;
+  return static_cast<std::int32_t>(at);
+}
+
+/// Takes the masses of all tokens that top-k and top-p leave out. Tokens without mass cannot be drawn, so they need no place in the order.
+void Sampler::cut(std::span<const float> values, const SamplingParameters& p) {
+  candidates_.clear();
+  for (std::size_t id = 0; id < masses_.size(); ++id) {
+    if (masses_[id] > 0) candidates_.emplace_back(values[id], static_cast<std::int32_t>(id));
+  }
   if (p.top_k > 0 && static_cast<std::size_t>(p.top_k) < candidates_.size()) {
     std::nth_element(candidates_.begin(), candidates_.begin() + p.top_k, candidates_.end(), better);
     candidates_.resize(static_cast<std::size_t>(p.top_k));
   }
-  if (top_p < 1.0f) {
-    std::sort(candidates_.begin(), candidates_.end(), better);
-    masses_.resize(candidates_.size());
-    std::transform(candidates_.begin(), candidates_.end(), masses_.begin(), mass);
-    const std::uint64_t enough = mass_reaching(static_cast<double>(top_p), std::accumulate(masses_.begin(), masses_.end(), std::uint64_t{0}));
-    std::size_t kept = 0;
-    for (std::uint64_t reached = 0; reached < enough; ++kept) reached += masses_[kept];
-    candidates_.resize(kept);
+  const auto mass_of = [&](const std::pair<float, std::int32_t>& c) { return masses_[static_cast<std::size_t>(c.second)]; };
+  kept_.assign(masses_.size(), 0);
+  if (static_cast<float>(p.top_p) < 1.0f) {
+    std::uint64_t total = 0, reached = 0;
+    for (const auto& c : candidates_) total += mass_of(c);
+    const std::uint64_t enough = mass_reaching(static_cast<double>(static_cast<float>(p.top_p)), total);
+    // A heap, because only the few best are taken off it.
+    const auto worse = [](const auto& a, const auto& b) { return better(b, a); };
+    std::make_heap(candidates_.begin(), candidates_.end(), worse);
+    for (auto end = candidates_.end(); reached < enough; --end) {
+      std::pop_heap(candidates_.begin(), end, worse);
+      const auto& best = *(end - 1);
+      reached += mass_of(best);
+      kept_[static_cast<std::size_t>(best.second)] = mass_of(best);
+    }
+  } else {
+    for (const auto& c : candidates_) kept_[static_cast<std::size_t>(c.second)] = mass_of(c);
   }
-  if (min_p > 0.0f) {
-    const std::uint64_t least = mass_reaching(static_cast<double>(min_p), kBestMass);
-    std::erase_if(candidates_, [&](const auto& c) { return mass(c) < least; });
-  }
-  std::sort(candidates_.begin(), candidates_.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  masses_.resize(candidates_.size());
-  std::transform(candidates_.begin(), candidates_.end(), masses_.begin(), mass);
-  const std::uint64_t drawn = mass_drawn(uniform_draw(p.seed, step), std::accumulate(masses_.begin(), masses_.end(), std::uint64_t{0}));
-  std::size_t at = 0;
-  for (std::uint64_t reached = masses_[0]; reached <= drawn; reached += masses_[at]) ++at;
-  return {.id = candidates_[at].second, .logprob = logprob(candidates_[at].second)};
+  masses_.swap(kept_);
 }
 
 std::vector<std::pair<std::int32_t, float>> top_logprobs(std::span<const float> logits, int n) {

@@ -55,9 +55,12 @@ class Sampler {
   SampledToken sample(std::span<const float> logits, const SamplingParameters& parameters, const TokenHistory& history, TokenMask mask, std::uint64_t step);
 
  private:
+  std::int32_t draw(std::span<const float> values, float most, const SamplingParameters& p, std::uint64_t step);
+  void cut(std::span<const float> values, const SamplingParameters& p);
+
   std::vector<float> adjusted_;
+  std::vector<std::uint64_t> masses_, kept_;  ///< [vocab]
   std::vector<std::pair<float, std::int32_t>> candidates_;
-  std::vector<std::uint64_t> masses_;
 };
 
 /// log Σ exp, in float64.

@@ -15,6 +15,9 @@ inline constexpr int kPanelRows = 16;
 /// Columns that share one scale in 8-bit weights.
 inline constexpr int kInt8Block = 64;
 
+/// Elements of CpuKernels::exponentials that share one sum.
+inline constexpr std::size_t kSumBlock = 256;
+
 /// Each has all that stands before it.
 enum class Isa { Baseline, Avx2, Avx512, Avx512Vnni };
 
@@ -80,6 +83,11 @@ struct CpuKernels {
   void (*rms_norm)(const float* x, const float* weight, float eps, int size, float* out) = nullptr;
   /// a[i] = silu(a[i]) · b[i]
   void (*silu_multiply)(float* a, const float* b, int size) = nullptr;
+  /// The largest of x that is not NaN; -infinity if there is none.
+  float (*largest)(const float* x, std::size_t size) = nullptr;
+  /// exp((x[i] - most) · factor), 0 for NaN, to out unless that is null; sums [ceil(size / kSumBlock)] (may be null) receives the sum of each
+  /// block, and the result is their sum. Exponentials are float32 to about 1 ulp, sums float64.
+  double (*exponentials)(const float* x, std::size_t size, float most, float factor, float* out, double* sums) = nullptr;
   /// One row of floats to 8 bits in blocks: values [blocks × 64], scales [blocks], offsets [blocks].
   void (*quantise)(const float* x, int cols, std::int8_t* values, float* scales, std::int32_t* offsets) = nullptr;
   /// Exclusive or over whole blocks of 256 bytes: reads memory and does next to nothing else.

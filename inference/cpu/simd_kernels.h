@@ -13,6 +13,7 @@ namespace gauntlet::simd {
 
 using Lanes = float __attribute__((vector_size(64)));
 using Words = std::uint32_t __attribute__((vector_size(64)));
+using Doubles = double __attribute__((vector_size(64)));
 using Integers = std::int32_t __attribute__((vector_size(64)));
 
 /// Tag: kTokens × kPanels accumulators fit the registers, as do twice kTokens8 × kPanels8, and kHeads × kRows; dot4() adds to each lane the products
@@ -394,6 +395,51 @@ struct Kernels {
     }
   }
 
+  static float largest(const float* x, std::size_t size) {
+    Lanes most = zero() - __builtin_inff();
+    std::size_t i = 0;
+    for (; i + 16 <= size; i += 16) {
+      const Lanes v = load(x + i);
+      most = v > most ? v : most;
+    }
+    float top = -__builtin_inff();
+    for (int lane = 0; lane < 16; ++lane) top = most[lane] > top ? most[lane] : top;
+    for (; i < size; ++i) top = x[i] > top ? x[i] : top;
+    return top;
+  }
+
+  static double exponentials(const float* x, std::size_t size, float most, float factor, float* out, double* sums) {
+    double total = 0;
+    for (std::size_t start = 0, block = 0; start < size; start += kSumBlock, ++block) {
+      const std::size_t end = start + kSumBlock < size ? start + kSumBlock : size;
+      Doubles acc = {};
+      for (std::size_t i = start; i < end; i += 16) {
+        const std::size_t here = end - i < 16 ? end - i : 16;
+        Lanes v = zero() - __builtin_inff();
+        if (here == 16) {
+          v = load(x + i);
+        } else {
+          for (std::size_t j = 0; j < here; ++j) v[j] = x[i + j];
+        }
+        const Lanes e = exp((v - most) * factor);
+        const Lanes kept = v == v ? e : zero();
+        acc += __builtin_convertvector(__builtin_shufflevector(kept, kept, 0, 1, 2, 3, 4, 5, 6, 7), Doubles);
+        acc += __builtin_convertvector(__builtin_shufflevector(kept, kept, 8, 9, 10, 11, 12, 13, 14, 15), Doubles);
+        if (out == nullptr) continue;
+        if (here == 16) {
+          store(out + i, kept);
+        } else {
+          for (std::size_t j = 0; j < here; ++j) out[i + j] = kept[j];
+        }
+      }
+      double sum_here = 0;
+      for (int lane = 0; lane < 8; ++lane) sum_here += acc[lane];
+      if (sums != nullptr) sums[block] = sum_here;
+      total += sum_here;
+    }
+    return total;
+  }
+
   /// Rows of kInt8Block columns to 8 bits. Adding 1.5 · 2^23 rounds to the nearest integer and leaves it in the low bits. NaN and infinity make
   /// the scale NaN, and with it every product.
   static void quantise(const float* x, int cols, std::int8_t* values, float* scales, std::int32_t* offsets) {
@@ -450,7 +496,7 @@ struct Kernels {
   }
 
   static constexpr CpuKernels table(Isa isa) {
-    return {.isa = isa, .matmul = matmul, .attend = attend, .index_scores = index_scores, .rms_norm = rms_norm, .silu_multiply = silu_multiply, .quantise = quantise, .read = read};
+    return {.isa = isa, .matmul = matmul, .attend = attend, .index_scores = index_scores, .rms_norm = rms_norm, .silu_multiply = silu_multiply, .largest = largest, .exponentials = exponentials, .quantise = quantise, .read = read};
   }
 };
 
