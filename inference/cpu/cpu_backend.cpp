@@ -32,7 +32,7 @@ struct CpuBackend::Impl {
         kernels(cpu_kernels(o.isa.value_or(detect_isa()))),
         pool(o.threads),
         products(kernels, pool),
-        weights(pack_weights(from, o.format)),
+        weights(pack_weights(from, o.format, pool)),
         rope(from.config, std::min<std::int64_t>(from.config.max_positions, std::int64_t{o.pages} * kPageTokens)),
         attention(from.config, products, rope, o.dense_attention) {
     const auto rows = static_cast<std::size_t>(o.pages) * kPageTokens;

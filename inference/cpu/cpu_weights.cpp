@@ -1,11 +1,17 @@
 #include "inference/cpu/cpu_weights.h"
 
+#include <algorithm>
+#include <exception>
+
 namespace gauntlet {
 namespace {
 
 class Packer {
  public:
-  Packer(const ModelConfig& config, WeightFormat format, CpuWeights& out) : config_(config), format_(format), out_(out) {}
+  Packer(const ModelConfig& config, WeightFormat format) : config_(config), format_(format) {}
+
+  std::size_t bytes() const { return bytes_; }
+  std::size_t expert_bytes() const { return expert_bytes_; }
 
   /// Precision matters more than size for what decides: router, indexer, latent projections and norms stay exact.
   PackedMatrix exact(const std::vector<const Matrix*>& parts) { return counted(PackedMatrix(parts, WeightFormat::Exact)); }
@@ -16,7 +22,7 @@ class Packer {
   CpuMoe moe(const MoeWeights& w) {
     CpuMoe out{.gate = exact({&w.gate}), .correction = w.correction, .experts = {}, .shared = {}};
     for (const auto& expert : w.experts) out.experts.push_back(mlp(expert));
-    out_.expert_bytes = out.experts.front().gate_up.bytes() + out.experts.front().down.bytes();
+    expert_bytes_ = out.experts.front().gate_up.bytes() + out.experts.front().down.bytes();
     if (w.shared) out.shared = mlp(*w.shared);
     return out;
   }
@@ -57,24 +63,44 @@ class Packer {
 
  private:
   PackedMatrix counted(PackedMatrix matrix) {
-    out_.bytes += matrix.bytes();
+    bytes_ += matrix.bytes();
     return matrix;
   }
 
   const ModelConfig& config_;
   WeightFormat format_;
-  CpuWeights& out_;
+  std::size_t bytes_ = 0, expert_bytes_ = 0;
 };
 
 }  // namespace
 
-CpuWeights pack_weights(const ModelWeights& weights, WeightFormat format) {
+CpuWeights pack_weights(const ModelWeights& weights, WeightFormat format, ThreadPool& pool) {
   CpuWeights out;
-  Packer packer(weights.config, format, out);
   out.embedding = weights.embedding;
-  for (const auto& layer : weights.layers) out.layers.push_back(packer.layer(layer));
   out.final_norm = weights.final_norm;
-  out.head = packer.pack({&weights.head});
+  // The layers, and the head as one more.
+  const std::size_t layers = weights.layers.size();
+  out.layers.resize(layers);
+  std::vector<Packer> packers(layers + 1, Packer(weights.config, format));
+  std::vector<std::exception_ptr> failures(layers + 1);
+  pool.run(layers + 1, [&](std::size_t i, int) {
+    try {
+      if (i < layers) {
+        out.layers[i] = packers[i].layer(weights.layers[i]);
+      } else {
+        out.head = packers[i].pack({&weights.head});
+      }
+    } catch (...) {
+      failures[i] = std::current_exception();
+    }
+  });
+  for (const auto& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+  for (const auto& packer : packers) {
+    out.bytes += packer.bytes();
+    out.expert_bytes = std::max(out.expert_bytes, packer.expert_bytes());
+  }
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "inference/cpu/packed_matrix.h"
+#include "inference/cpu/thread_pool.h"
 
 namespace gauntlet {
 
@@ -45,6 +46,7 @@ struct CpuWeights {
   std::size_t expert_bytes = 0;        ///< packed, of one routed expert of one layer
 };
 
-CpuWeights pack_weights(const ModelWeights& weights, WeightFormat format);
+/// The layers are shared out over the threads. Throws std::bad_alloc.
+CpuWeights pack_weights(const ModelWeights& weights, WeightFormat format, ThreadPool& pool);
 
 }  // namespace gauntlet

@@ -58,7 +58,7 @@ void PackedMatrix::pack(const std::vector<float>& values, WeightFormat format) {
         const float scale = amax / 127.0f;
         scales_[(panel * blocks + b) * lanes + lane] = scale;
         for (std::size_t c = b * kInt8Block; c < end; ++c) {
-          base[(c / 4 * lanes + lane) * 4 + c % 4] = static_cast<std::byte>(128 + (scale > 0 ? std::lround(row[c] / scale) : 0));
+          base[(c / 4 * lanes + lane) * 4 + c % 4] = static_cast<std::byte>(128 + (scale > 0 ? static_cast<int>(std::nearbyint(row[c] / scale)) : 0));
         }
       }
       continue;
