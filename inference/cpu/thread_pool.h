@@ -1,12 +1,12 @@
 #pragma once
 
-// Fork and join over a fixed set of threads. The caller works too. Between calls the workers spin for some microseconds and then sleep,
-// because a forward pass forks hundreds of times in a row.
+// Fork and join over a fixed set of threads. The caller works too, and waits only for items that another thread has begun: a thread that has
+// lost its core holds nothing up. Between calls the workers spin for some microseconds and then sleep, because a forward pass forks hundreds of
+// times in a row.
 
 #include <atomic>
 #include <cstddef>
-#include <functional>
-#include <memory>
+#include <cstdint>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -37,15 +37,14 @@ class ThreadPool {
     void* context = nullptr;
   };
   void start(Job job, std::size_t items);
-  void take(int thread);
+  bool take(int thread);
   void loop(int thread);
 
   std::vector<std::jthread> workers_;
-  Job job_;
-  std::size_t items_ = 0;
-  std::atomic<std::size_t> next_{0};
+  Job job_;                               ///< written only while no item is left; read only by who has taken one
+  std::atomic<std::uint64_t> ticket_{0};  ///< call number (16 bits), its items (24), the next one (24)
+  std::atomic<std::size_t> left_{0};      ///< items that are not done
   std::atomic<std::uint32_t> generation_{0};
-  std::atomic<int> running_{0};
   std::atomic<bool> closing_{false};
 };
 
