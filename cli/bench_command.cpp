@@ -221,10 +221,7 @@ void add_bench_command(CLI::App& app, Context& context) {
   command->add_flag("--stream,!--no-stream", o.model.stream, "Ask the endpoint for a stream (the default), or for whole replies");
   command->add_option("--max-attempts", o.model.max_attempts, "Tries of one request to an endpoint, with growing pauses")->type_name("N")->capture_default_str();
   command->add_option("--silence-seconds", o.model.silence_seconds, "Seconds after which an endpoint that sends nothing is asked again")->type_name("SECONDS")->capture_default_str();
-  command->add_option("--threads", o.model.local.threads, "Threads of a model that runs here; 0: one for each core")->type_name("N")->capture_default_str();
-  command->add_option("--cache-tokens", o.model.local.cache_tokens, "Tokens that the cache of a model that runs here holds, over all episodes; 0: by the memory")->type_name("N")->capture_default_str();
-  command->add_option("--weights", o.model.local.weights, "Weights of a model that runs here: exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
-  command->add_flag("--constrain-calls", o.model.local.constrain_calls, "Keep a model that runs here to the grammar of its tools: every call is well formed and satisfies its tool's schema");
+  add_local_engine_options(*command, o.model.local);
   command->add_option("--run", o.run, "Name of the run; default: made from the configuration, so that the same command resumes")->type_name("NAME");
   command->add_option("--repeats", o.repeats, "Episodes of each task (the largest k of pass@k)")->type_name("N")->capture_default_str();
   command->add_option("--in-flight", o.in_flight, "Episodes at once")->type_name("N")->capture_default_str();

@@ -1,8 +1,10 @@
 #include "cli/local_engine.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 
@@ -12,12 +14,16 @@
 #include "core/sha256.h"
 #include "inference/constraint/constraint.h"
 #include "inference/cpu/cpu_backend.h"
+#include "inference/cuda/make_cuda_backend.h"
 #include "inference/weights.h"
 
 namespace gauntlet {
 namespace {
 
 constexpr std::int64_t kMostDefaultTokens = 262'144;
+constexpr std::int64_t kMostCudaTokens = 4'194'304;
+/// Of one pass on CUDA: enough rows to fill the device, while activations stay small.
+constexpr int kCudaPassTokens = 1024;
 
 /// What the engine reads from; it must live as long as the engine does.
 struct Loaded {
@@ -55,19 +61,58 @@ std::int64_t default_cache_tokens(const ModelConfig& config) {
   return std::clamp<std::int64_t>(memory / 4 / token_bytes, kPageTokens, kMostDefaultTokens);
 }
 
+int pages_of(std::int64_t tokens) { return static_cast<int>(std::min<std::int64_t>((tokens + kPageTokens - 1) / kPageTokens, 1 << 24)); }
+
+/// What is left of the device's memory when weights and activations have taken theirs.
+std::int64_t default_cuda_tokens(const ModelWeights& weights, CacheFormat format) {
+  const auto device = find_cuda_device();
+  require(device.has_value(), ErrorKind::Infrastructure, "no CUDA device was found; `--device cpu` runs on the processor");
+  constexpr std::int64_t kActivationBytes = std::int64_t{3} << 30;
+  const std::int64_t room = device->free_bytes - 2 * static_cast<std::int64_t>(weights.parameters) - kActivationBytes;
+  return std::clamp<std::int64_t>(room / 10 * 8 / cache_bytes_per_token(weights.config, format), kPageTokens, kMostCudaTokens);
+}
+
+std::unique_ptr<Backend> make_backend(const LocalEngineOptions& options, const ModelWeights& weights) {
+  const bool cuda = options.device == "cuda" || (options.device == "auto" && find_cuda_device().has_value());
+  if (cuda) {
+    require(options.weights == "exact", ErrorKind::Usage, "--weights int8: not available on the device cuda; accepted: exact");
+    const CacheFormat format = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16;
+    return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(weights, format)), .max_tokens = kCudaPassTokens, .cache = format});
+  }
+  require(options.cache == "bf16", ErrorKind::Usage, "--cache fp8: only on the device cuda; the CPU's cache is float32");
+  return std::make_unique<CpuBackend>(weights, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cache_tokens(weights.config))});
+}
+
+void check_options(const LocalEngineOptions& options) {
+  const auto one_of = [](const char* name, const std::string& found, std::initializer_list<const char*> accepted) {
+    if (std::find(accepted.begin(), accepted.end(), found) == accepted.end()) fail(ErrorKind::Usage, fmt::format("{}: found \"{}\"; accepted: {}", name, found, fmt::join(accepted, ", ")));
+  };
+  one_of("--device", options.device, {"auto", "cpu", "cuda"});
+  one_of("--weights", options.weights, {"exact", "int8"});
+  one_of("--cache", options.cache, {"bf16", "fp8"});
+  require(options.cache_tokens >= 0, ErrorKind::Usage, fmt::format("--cache-tokens: found {}; accepted: 0 (chosen by the memory) or more", options.cache_tokens));
+}
+
 }  // namespace
+
+void add_local_engine_options(CLI::App& command, LocalEngineOptions& options) {
+  command.add_option("--device", options.device, "Where a model that runs here runs: cpu, cuda, or auto (CUDA where there is a device)")->type_name("DEVICE")->capture_default_str();
+  command.add_option("--threads", options.threads, "Threads of a model on the CPU; 0: one for each core")->type_name("N")->capture_default_str();
+  command.add_option("--cache-tokens", options.cache_tokens, "Tokens that the model's cache holds, over all sequences; 0: by the memory")->type_name("N")->capture_default_str();
+  command.add_option("--weights", options.weights, "Weights on the CPU: exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
+  command.add_option("--cache", options.cache, "Cache on CUDA: bf16, or fp8 (half the memory)")->type_name("FORMAT")->capture_default_str();
+  command.add_flag("--constrain-calls", options.constrain_calls, "Keep the model to the grammar of its tools: every call is well formed and satisfies its tool's schema");
+}
 
 bool is_model_folder(const std::string& path) { return std::filesystem::exists(std::filesystem::path(path) / "config.json"); }
 
 LocalEngine load_local_engine(const LocalEngineOptions& options) {
-  require(options.weights == "exact" || options.weights == "int8", ErrorKind::Usage, fmt::format("--weights: found \"{}\"; accepted: exact, int8", options.weights));
-  require(options.cache_tokens >= 0, ErrorKind::Usage, fmt::format("--cache-tokens: found {}; accepted: 0 (chosen by the memory) or more", options.cache_tokens));
+  check_options(options);
   const auto tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(options.folder));
   auto loaded = std::make_shared<Loaded>(options.folder);
-  const std::int64_t tokens = options.cache_tokens > 0 ? options.cache_tokens : default_cache_tokens(loaded->weights.config);
-  const int pages = static_cast<int>(std::min<std::int64_t>((tokens + kPageTokens - 1) / kPageTokens, 1 << 24));
-  auto backend = std::make_unique<CpuBackend>(loaded->weights, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = pages});
-  loaded->engine = std::make_unique<Engine>(std::move(backend), EngineOptions{.max_running = options.max_running});
+  auto backend = make_backend(options, loaded->weights);
+  const int chunk = std::min(backend->max_tokens(), std::max(EngineOptions{}.chunk_tokens, backend->max_tokens() / 2));
+  loaded->engine = std::make_unique<Engine>(std::move(backend), EngineOptions{.max_running = options.max_running, .chunk_tokens = chunk});
   const auto folder_name = std::filesystem::weakly_canonical(options.folder).filename().string();
   const std::string name = folder_name.empty() ? options.folder : folder_name;
   auto codec = std::make_shared<ChatCodec>(name, loaded->weights.config.vocab, tokenizer, std::make_shared<const DeepseekFormat>());

@@ -7,16 +7,25 @@
 
 #include "inference/local_model.h"
 
+namespace CLI {
+class App;
+}
+
 namespace gauntlet {
 
 struct LocalEngineOptions {
   std::string folder;              ///< config.json, safetensors, tokenizer.json
-  int threads = 0;                 ///< 0: one for each core
-  std::int64_t cache_tokens = 0;   ///< tokens that the cache holds, over all sequences; 0: what a quarter of the memory takes, at most 262,144
-  std::string weights = "exact";   ///< or int8
+  std::string device = "auto";     ///< cpu, cuda, or auto: CUDA where there is a device
+  int threads = 0;                 ///< of the CPU; 0: one for each core
+  std::int64_t cache_tokens = 0;   ///< tokens that the cache holds, over all sequences; 0: on the CPU what a quarter of the memory takes, at most 262,144; on CUDA what is free
+  std::string weights = "exact";   ///< or int8 (CPU)
+  std::string cache = "bf16";      ///< or fp8 (CUDA; on the CPU the cache is float32)
   int max_running = 256;           ///< sequences in a batch
   bool constrain_calls = false;    ///< see LocalModel::constrain_calls
 };
+
+/// --device, --threads, --cache-tokens, --weights, --cache, --constrain-calls.
+void add_local_engine_options(CLI::App& command, LocalEngineOptions& options);
 
 /// True for a folder that has a config.json.
 bool is_model_folder(const std::string& path);

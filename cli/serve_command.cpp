@@ -10,6 +10,7 @@
 
 #include "cli/output.h"
 #include "core/error.h"
+#include "inference/constraint/constraint.h"
 #include "inference/server/http_front.h"
 
 namespace gauntlet {
@@ -49,10 +50,26 @@ std::uint64_t fresh_seed() {
   return (std::uint64_t{device()} << 32) | device();
 }
 
+/// Grammars of replies, compiled once each.
+ConstraintMaker make_constraints(const LocalEngine& local) {
+  const auto factory = std::make_shared<ConstraintFactory>(local.tokenizer);
+  return [factory, codec = local.codec](const ConstraintWish& wish) {
+    ReplyRules rules{.tool = wish.tool};
+    if (!wish.parallel) rules.most_calls = 1;
+    if (wish.kind == ConstraintWish::Kind::ToolCalls) rules.choice = ToolChoice::Required;
+    if (wish.kind == ConstraintWish::Kind::JsonObject) rules.answer = Json{{"type", "object"}};
+    if (wish.kind == ConstraintWish::Kind::JsonSchema) rules.answer = wish.schema;
+    ChatRequest request;
+    request.tools = wish.tools;
+    request.mode = wish.mode;
+    return factory->make_reply_constraint(codec->format().reply_grammar(request, rules));
+  };
+}
+
 }  // namespace
 
 void run_serve(const ServeOptions& options, Context& context) {
-  ServiceOptions service_options{.name = options.name, .limits = options.limits, .mode = parse_mode(options.mode), .seed = options.seed ? *options.seed : fresh_seed(), .constraints = nullptr};
+  ServiceOptions service_options{.name = options.name, .limits = options.limits, .mode = parse_mode(options.mode), .seed = options.seed ? *options.seed : fresh_seed()};
   require(options.drain_seconds >= 0, ErrorKind::Usage, fmt::format("--drain-seconds: found {}; accepted: 0 or more", options.drain_seconds));
   require(options.limits.connections >= 1, ErrorKind::Usage, "--connections: found 0; accepted: 1 or more");
   service_options.limits.drain = std::chrono::seconds(options.drain_seconds);
@@ -63,6 +80,8 @@ void run_serve(const ServeOptions& options, Context& context) {
   allow_connections(options.limits.connections);
   LocalEngine local = load_local_engine(options.local);
   if (service_options.name.empty()) service_options.name = local.name;
+  service_options.constraints = make_constraints(local);
+  service_options.constrain_calls = options.local.constrain_calls;
   ModelService service(std::move(service_options), local.engine, local.codec);
   HttpFront front({.host = options.host, .port = options.port, .keys = std::move(keys)}, service);
   write_out(front.address() + "/v1\n");
@@ -86,9 +105,7 @@ void add_serve_command(CLI::App& app, Context& context) {
   model->add_option("--served-name", o.name, "The model's name to clients; default: the folder's")->type_name("NAME");
   model->add_option("--mode", o.mode, "thinking or chat, for requests that do not say")->type_name("MODE")->capture_default_str();
   model->add_option("--seed", o.seed, "Seed of requests that bring none; default: another at every start")->type_name("SEED");
-  model->add_option("--threads", o.local.threads, "Threads of the model; 0: one for each core")->type_name("N")->capture_default_str();
-  model->add_option("--cache-tokens", o.local.cache_tokens, "Tokens that the cache holds, over all requests; 0: by the memory")->type_name("N")->capture_default_str();
-  model->add_option("--weights", o.local.weights, "exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
+  add_local_engine_options(*model, o.local);
   model->add_option("--max-running", o.local.max_running, "Sequences in a batch")->type_name("N")->capture_default_str();
   model->add_option("--connections", o.limits.connections, "Clients at once")->type_name("N")->capture_default_str();
   model->add_option("--drain-seconds", o.drain_seconds, "After Ctrl-C or SIGTERM, running requests have so long to finish")->type_name("SECONDS")->capture_default_str();

@@ -210,9 +210,13 @@ ChatCall parse_chat_call(const Json& body, const ServerLimits& limits, ThinkingM
   out.wish = read_response_format(fields);
   if (word == "required" || word == "named") {
     if (out.wish) refuse_member("response_format", "not accepted together with a tool_choice that requires a call");
-    out.wish = ConstraintWish{.kind = ConstraintWish::Kind::ToolCalls, .tools = out.request.tools, .tool = named, .parallel = out.parallel_calls};
+    out.wish = ConstraintWish{.kind = ConstraintWish::Kind::ToolCalls, .tool = named};
   }
-  if (out.wish) out.wish->mode = out.request.mode;
+  if (out.wish) {
+    out.wish->mode = out.request.mode;
+    out.wish->tools = out.request.tools;
+    out.wish->parallel = out.parallel_calls;
+  }
   ignore_harmless_members(fields);
   fields.refuse_others();
   return out;

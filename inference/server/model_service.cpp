@@ -115,7 +115,7 @@ void ModelService::check_served(const GenerationOptions& options) const {
 
 std::unique_ptr<TokenConstraint> ModelService::constraint(const std::optional<ConstraintWish>& wish) const {
   if (!wish) return nullptr;
-  const bool calls = wish->kind == ConstraintWish::Kind::ToolCalls;
+  const bool calls = wish->kind == ConstraintWish::Kind::ToolCalls || wish->kind == ConstraintWish::Kind::OwnChoice;
   const char* member = calls ? "tool_choice" : "response_format";
   if (!options_.constraints) refuse_member(member, calls ? "a required call is not supported by this server; accepted: auto, none" : "not supported by this server; accepted: {\"type\": \"text\"}", "unsupported_parameter");
   return refusing(member, [&] { return options_.constraints(*wish); });
@@ -135,6 +135,9 @@ EngineRequest ModelService::engine_request(std::vector<std::int32_t> prompt, con
 std::shared_ptr<Answer> ModelService::chat(std::string_view body) {
   ChatCall call = parse_chat_call(parse_request_body(body, options_.limits.json_depth), options_.limits, options_.mode);
   check_served(call.options);
+  if (!call.wish && options_.constrain_calls && call.request.tools) {
+    call.wish = ConstraintWish{.kind = ConstraintWish::Kind::OwnChoice, .tools = call.request.tools, .parallel = call.parallel_calls, .mode = call.request.mode};
+  }
   auto restriction = constraint(call.wish);
   EncodedChat prompt = refusing("messages", [&] { return codec_->encode(call.request); });
   metrics_.count_smuggled(prompt.smuggled);

@@ -21,7 +21,8 @@ struct ServiceOptions {
   ServerLimits limits;
   ThinkingMode mode = ThinkingMode::Thinking;  ///< of requests that do not say
   std::uint64_t seed = 1;                      ///< of requests without one: the i-th draws with the i-th seed that follows from it
-  ConstraintFactory constraints;               ///< null: replies of a given form are refused
+  ConstraintMaker constraints;                 ///< null: replies of a given form are refused
+  bool constrain_calls = false;                ///< also keep calls that the model makes of its own choice to their tools' schemas
 };
 
 /// Thread-safe. Must outlive its answers.
