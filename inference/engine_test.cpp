@@ -200,7 +200,7 @@ TEST_CASE("a sequence that comes back after it gave its pages up counts no cache
 
 TEST_CASE("a prompt of one token has no log-probabilities, and the listener is told so once") {
   struct Telling : RecordingListener {
-    void on_prompt(const std::vector<float>& logprobs) override {
+    void on_prompt(const std::vector<float>& logprobs, const std::vector<TopTokens>& /*top*/) override {
       ++told;
       CHECK(logprobs.empty());
     }

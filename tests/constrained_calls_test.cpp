@@ -179,7 +179,7 @@ TEST_CASE("without tools there are no calls, and an answer's schema holds after 
 TEST_CASE("a local model that is kept to its tools' grammar makes no malformed call, and says so in its description") {
   Stage stage;
   const auto engine = std::make_shared<Engine>(std::make_unique<CpuBackend>(stage.golden.weights, CpuBackendOptions{.threads = 2, .pages = 400}), EngineOptions{});
-  LocalModel model("tiny", "hash", engine, stage.tokenizer, std::make_shared<const DeepseekFormat>());
+  LocalModel model("tiny", "hash", engine, std::make_shared<ChatCodec>("tiny", stage.golden.weights.config.vocab, stage.tokenizer, std::make_shared<const DeepseekFormat>()));
   CHECK_FALSE(model.describe().contains("constrained_calls"));
   model.constrain_calls(stage.factory);
   CHECK(model.describe()["constrained_calls"] == true);
