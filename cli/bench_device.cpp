@@ -47,6 +47,9 @@ class OwningBackend final : public Backend {
   std::shared_ptr<CpuModel> model_;  ///< shared with the functions of the BenchDevice
 };
 
+/// Far more than the device's caches, and little beside weights.
+constexpr std::size_t kMostCopied = std::size_t{1} << 30;
+
 BenchDevice open_cuda(const BenchDeviceOptions& options) {
   const Checkpoint checkpoint(options.folder);
   const ModelWeights weights = bind_weights(load_model_config(options.folder), checkpoint);
@@ -57,7 +60,7 @@ BenchDevice open_cuda(const BenchDeviceOptions& options) {
           .threads = 0,
           .backend = std::move(backend),
           .footprint = footprint,
-          .read_rate = measure_cuda_copy_rate,
+          .read_rate = [](std::size_t bytes) { return measure_cuda_copy_rate(std::min(bytes, kMostCopied)); },
           .experts_touched = nullptr,
           .busy_seconds = [cuda] { return 1e-3 * cuda->busy_ms(); }};
 }
@@ -67,8 +70,14 @@ BenchDevice open_cuda(const BenchDeviceOptions& options) {
 BenchDevice open_bench_device(const BenchDeviceOptions& options) {
   require(options.device == "cpu" || options.device == "cuda", ErrorKind::Usage, fmt::format("--device: found \"{}\"; accepted: cpu, cuda", options.device));
   require(options.cache == "bf16" || options.cache == "fp8", ErrorKind::Usage, fmt::format("--cache: found \"{}\"; accepted: bf16, fp8", options.cache));
-  if (options.device == "cuda") return open_cuda(options);
   require(options.weights == "exact" || options.weights == "int8", ErrorKind::Usage, fmt::format("--weights: found \"{}\"; accepted: exact, int8", options.weights));
+  if (options.device == "cuda") {
+    require(options.weights == "exact", ErrorKind::Usage, "--weights int8: not available on the device cuda; accepted: exact");
+    std::string why;
+    if (!find_cuda_device(&why)) fail(ErrorKind::Infrastructure, why + "; `--device cpu` runs on the processor");
+    return open_cuda(options);
+  }
+  require(options.cache == "bf16", ErrorKind::Usage, "--cache fp8: only on the device cuda; the CPU's cache is float32");
   const auto model = std::make_shared<CpuModel>(options, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = options.pages});
   const auto pool = std::make_shared<ThreadPool>(model->backend.threads());
   return {.hardware = fmt::format("{}, {} cores", processor_name(), ::sysconf(_SC_NPROCESSORS_ONLN)),

@@ -64,20 +64,27 @@ std::int64_t default_cache_tokens(const ModelConfig& config) {
 int pages_of(std::int64_t tokens) { return static_cast<int>(std::min<std::int64_t>((tokens + kPageTokens - 1) / kPageTokens, 1 << 24)); }
 
 /// What is left of the device's memory when weights and activations have taken theirs.
-std::int64_t default_cuda_tokens(const ModelWeights& weights, CacheFormat format) {
-  const auto device = find_cuda_device();
-  require(device.has_value(), ErrorKind::Infrastructure, "no CUDA device was found; `--device cpu` runs on the processor");
+std::int64_t default_cuda_tokens(const CudaDevice& device, const ModelWeights& weights, CacheFormat format) {
   constexpr std::int64_t kActivationBytes = std::int64_t{3} << 30;
-  const std::int64_t room = device->free_bytes - 2 * static_cast<std::int64_t>(weights.parameters) - kActivationBytes;
+  const std::int64_t weight_bytes = 2 * static_cast<std::int64_t>(weights.parameters), room = device.free_bytes - weight_bytes - kActivationBytes;
+  if (room <= 0) {
+    fail(ErrorKind::Infrastructure, fmt::format("the model does not fit {}: weights take {:.1f} GB and activations up to {:.1f} GB, and {:.1f} GB are free; `--device cpu` runs on the processor", device.name,
+                                                static_cast<double>(weight_bytes) / 1e9, static_cast<double>(kActivationBytes) / 1e9, static_cast<double>(device.free_bytes) / 1e9));
+  }
   return std::clamp<std::int64_t>(room / 10 * 8 / cache_bytes_per_token(weights.config, format), kPageTokens, kMostCudaTokens);
 }
 
 std::unique_ptr<Backend> make_backend(const LocalEngineOptions& options, const ModelWeights& weights) {
-  const bool cuda = options.device == "cuda" || (options.device == "auto" && find_cuda_device().has_value());
-  if (cuda) {
+  std::string why;
+  const auto device = options.device == "cpu" ? std::nullopt : find_cuda_device(&why);
+  if (options.device == "cuda") {
     require(options.weights == "exact", ErrorKind::Usage, "--weights int8: not available on the device cuda; accepted: exact");
+    if (!device) fail(ErrorKind::Infrastructure, why + "; `--device cpu` runs on the processor");
+  }
+  // 8-bit weights ask for the CPU.
+  if (device && options.weights == "exact") {
     const CacheFormat format = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16;
-    return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(weights, format)), .max_tokens = kCudaPassTokens, .cache = format});
+    return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(*device, weights, format)), .max_tokens = kCudaPassTokens, .cache = format});
   }
   require(options.cache == "bf16", ErrorKind::Usage, "--cache fp8: only on the device cuda; the CPU's cache is float32");
   return std::make_unique<CpuBackend>(weights, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cache_tokens(weights.config))});

@@ -58,7 +58,15 @@ class BackendTokenModel final : public TokenModel {
 };
 
 /// Refused here rather than by the kernel's out-of-memory killer. Weights are packed in bf16 where that is exact.
-void check_memory(const ModelWeights& weights) {
+void check_memory(const ModelWeights& weights, const std::string& device) {
+  if (device == "cuda") {
+    std::string why;
+    const auto found = find_cuda_device(&why);
+    if (!found) fail(ErrorKind::Infrastructure, why + "; `--device cpu` runs on the processor");
+    const double wanted = 2.0 * static_cast<double>(weights.parameters), free = static_cast<double>(found->free_bytes);
+    require(wanted < free, ErrorKind::Infrastructure, fmt::format("the model's weights take {:.1f} GB; {} has {:.1f} GB free", wanted / 1e9, found->name, free / 1e9));
+    return;
+  }
   const double need = 2.0 * static_cast<double>(weights.parameters), have = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGE_SIZE));
   require(need < have, ErrorKind::Infrastructure, fmt::format("the model's weights take {:.1f} GB; this machine has {:.1f} GB of memory", need / 1e9, have / 1e9));
 }
@@ -85,7 +93,7 @@ std::unique_ptr<TokenModel> make_token_model(const TokenModelOptions& options, c
   check_token_model(options);
   auto checkpoint = std::make_unique<Checkpoint>(options.folder);
   auto weights = std::make_unique<ModelWeights>(bind_weights(config, *checkpoint));
-  check_memory(*weights);
+  check_memory(*weights, options.device);
   const int pages = static_cast<int>((positions + kPageTokens - 1) / kPageTokens);
   std::unique_ptr<Backend> backend;
   if (options.device == "cuda") {

@@ -38,7 +38,7 @@ struct RowWish {
   std::uint64_t step = 0;                    ///< how many tokens the request has sampled before
 };
 
-/// Valid until the backend's next call.
+/// Valid until the backend's next forward.
 struct DrawnRows {
   std::span<const SampledToken> tokens;      ///< [rows]; id -1 where no logit is finite, and where logits were wanted
   std::span<const float> logits;             ///< [rows with wanted logits, vocab]
@@ -55,7 +55,7 @@ class Backend {
   virtual int max_tokens() const = 0;
 
   /// Writes the new tokens into the cache and returns the logits that were asked for, [rows, vocab], in the order of the steps and of their
-  /// tokens; valid until the next call. A row depends on its sequence alone: it is the same to the bit whatever else is in the batch and
+  /// tokens; valid until the next forward. A row depends on its sequence alone: it is the same to the bit whatever else is in the batch and
   /// however its prompt was cut into chunks. Ids must lie in the vocabulary (Error(Internal) otherwise: callers check at their edge).
   virtual std::span<const float> forward(std::span<const SequenceStep> steps) = 0;
 

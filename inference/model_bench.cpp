@@ -90,7 +90,7 @@ class Bench {
       while (scheduler.step()) {
       }
       for (int b = 1; b <= batch; ++b) add(b, 2 * plan_.steps);
-      while (started <= batch) scheduler.step();
+      while (started <= batch) require(scheduler.step(), ErrorKind::Infrastructure, "a sequence of the measurement ended before all had begun: the model's logits are not finite");
       const double busy_before = device_.busy_seconds ? device_.busy_seconds() : 0;
       const double total = seconds([&] {
         for (int i = 0; i < plan_.steps; ++i) scheduler.step();

@@ -81,8 +81,18 @@ SampledToken Sampler::sample(std::span<const float> logits, const SamplingParame
   float most = kNever;
   for (const float v : values) most = v > most ? v : most;
   require(most > kNever, ErrorKind::Internal, "sampling: no token is allowed");
-  const std::int32_t id = p.temperature == 0.0 ? static_cast<std::int32_t>(std::find(values.begin(), values.end(), most) - values.begin()) : draw(values, most, p, step);
-  return {.id = id, .logprob = static_cast<float>(static_cast<double>(logits[static_cast<std::size_t>(id)]) - log_sum_exp(logits))};
+  const bool greedy = static_cast<float>(p.temperature) == 0.0f;
+  const std::int32_t id = greedy ? static_cast<std::int32_t>(std::find(values.begin(), values.end(), most) - values.begin()) : draw(values, most, p, step);
+  return {.id = id, .logprob = own_logprob(logits, id)};
+}
+
+/// By masses, as a device that draws does it: the bits must not depend on where a token was drawn.
+float Sampler::own_logprob(std::span<const float> logits, std::int32_t id) {
+  const float best = cpu_kernels(detect_isa()).largest(logits.data(), logits.size());
+  const double scale = mass_scale(1.0f);
+  std::uint64_t total = 0;
+  for (const float v : logits) total += v > kNever ? token_mass(v, best, scale) : 0;
+  return mass_logprob(logits[static_cast<std::size_t>(id)], best, total);
 }
 
 std::int32_t Sampler::draw(std::span<const float> values, float most, const SamplingParameters& p, std::uint64_t step) {

@@ -57,6 +57,7 @@ class Sampler {
  private:
   std::int32_t draw(std::span<const float> values, float most, const SamplingParameters& p, std::uint64_t step);
   void cut(std::span<const float> values, const SamplingParameters& p);
+  static float own_logprob(std::span<const float> logits, std::int32_t id);
 
   std::vector<float> adjusted_;
   std::vector<std::uint64_t> masses_, kept_;  ///< [vocab]

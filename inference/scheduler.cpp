@@ -38,7 +38,7 @@ struct Scheduler::Sequence {
   std::vector<TopTokens> prompt_top;
 
   /// Its next token depends on the logits and the plain parameters alone, so the backend may draw it.
-  bool plain() const { return !forks && !request.constraint && request.top_logprobs == 0 && !penalised(request.sampling); }
+  bool plain() const { return !forks && !request.constraint && request.top_logprobs == 0 && !(request.prompt_logprobs && sampled == 0) && !penalised(request.sampling); }
 };
 
 struct Scheduler::Planned {

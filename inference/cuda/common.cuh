@@ -34,6 +34,19 @@ __device__ inline float fp8_to_float(std::uint8_t bits) {
 /// Saturating, to nearest even.
 __device__ inline std::uint8_t float_to_fp8(float value) { return __nv_cvt_float_to_fp8(value, __NV_SATFINITE, __NV_E4M3); }
 
+/// Sixteen e4m3 values times a power of two, as bf16 (exact).
+__device__ inline void widen_16(const uint4& packed, float scale, Bf16* to) {
+  const unsigned words[4] = {packed.x, packed.y, packed.z, packed.w};
+  uint4 out[2];
+  unsigned* halves = reinterpret_cast<unsigned*>(out);
+  for (int i = 0; i < 8; ++i) {
+    const unsigned two = words[i / 2] >> (i % 2 * 16);
+    halves[i] = pack_bf16(fp8_to_float(static_cast<std::uint8_t>(two & 0xffU)) * scale, fp8_to_float(static_cast<std::uint8_t>((two >> 8) & 0xffU)) * scale);
+  }
+  reinterpret_cast<uint4*>(to)[0] = out[0];
+  reinterpret_cast<uint4*>(to)[1] = out[1];
+}
+
 __device__ inline float warp_sum(float value) {
   for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(kAllLanes, value, step);
   return value;

@@ -24,8 +24,16 @@ template <class T>
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
-  explicit DeviceBuffer(std::size_t count) : count_(count) {
-    if (count > 0) cuda_check(cudaMalloc(reinterpret_cast<void**>(&data_), count * sizeof(T)));
+  explicit DeviceBuffer(std::size_t count, std::source_location where = std::source_location::current()) : count_(count) {
+    if (count == 0) return;
+    const cudaError_t status = cudaMalloc(reinterpret_cast<void**>(&data_), count * sizeof(T));
+    if (status == cudaErrorMemoryAllocation) {
+      std::size_t free = 0, total = 0;
+      cudaGetLastError();
+      cudaMemGetInfo(&free, &total);
+      fail(ErrorKind::Infrastructure, "CUDA: " + std::to_string(count * sizeof(T)) + " bytes of device memory are needed; " + std::to_string(free) + " of " + std::to_string(total) + " are free", where);
+    }
+    cuda_check(status, where);
   }
   DeviceBuffer(DeviceBuffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
   DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
@@ -65,7 +73,6 @@ class PinnedBuffer {
 
   T* data() const { return data_; }
   std::size_t size() const { return count_; }
-  std::span<T> span() const { return {data_, count_}; }
 
  private:
   T* data_ = nullptr;
@@ -145,6 +152,14 @@ class Graph {
  private:
   cudaGraphExec_t exec_ = nullptr;
 };
+
+/// Shared memory that a block of the current device may ask for.
+inline int shared_limit() {
+  int device = 0, bytes = 0;
+  cuda_check(cudaGetDevice(&device));
+  cuda_check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  return bytes;
+}
 
 /// Devices that this process could use; 0 without a driver.
 inline int cuda_devices() {

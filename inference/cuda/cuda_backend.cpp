@@ -11,18 +11,35 @@
 #include "inference/cuda/cuda.h"
 #include "inference/cuda/decoder.h"
 #include "inference/cuda/draw.h"
+#include "inference/cuda/model_limits.h"
 #include "inference/cuda/norm.h"
 
 namespace gauntlet {
 namespace {
 
 /// Rows of logits that are made at a time.
-constexpr int kLogitRows = 256;
+constexpr int kLogitRows = 512;
+/// Graphs that are kept; the one that was not used for longest goes.
+constexpr std::size_t kMostGraphs = 64;
 
 /// Sizes of decoding batches that have graphs of their own; a batch is padded to the next.
 int padded_rows(int rows) {
   if (rows <= 4) return rows;
   return rows <= 32 ? kernels::round_up(rows, 4) : kernels::round_up(rows, 16);
+}
+
+int current_device() {
+  int index = 0;
+  cuda_check(cudaGetDevice(&index));
+  return index;
+}
+
+/// The device in words, if it can run the model.
+std::string checked_device(const ModelConfig& config, const CudaBackendOptions& options, int index) {
+  cudaDeviceProp properties{};
+  cuda_check(cudaGetDeviceProperties(&properties, index));
+  check_cuda_model(config, options.cache, options.terms, {.major = properties.major, .minor = properties.minor, .shared_bytes = shared_limit()}, properties.name);
+  return fmt::format("{} (sm_{}{})", properties.name, properties.major, properties.minor);
 }
 
 /// Pages of the longest sequence, rounded up to a size that graphs are made for.
@@ -37,7 +54,8 @@ int padded_pages(int pages, int most) {
 struct CudaBackend::Impl {
   ModelConfig config;
   CudaBackendOptions options;
-  std::string device;
+  int device_index = 0;
+  std::string device;                     ///< in words
   Stream stream;
   CudaWeights weights;
   Decoder decoder;
@@ -49,36 +67,40 @@ struct CudaBackend::Impl {
   DeviceBuffer<std::int32_t> inputs;
   PinnedBuffer<kernels::DrawRow> draw_staging;
   DeviceBuffer<kernels::DrawRow> draw_rows;
-  DeviceBuffer<SampledToken> drawn;
-  PinnedBuffer<SampledToken> drawn_host;
+  DeviceBuffer<kernels::DrawnRow> drawn;
+  PinnedBuffer<kernels::DrawnRow> drawn_host;
+  std::vector<SampledToken> tokens;
   DeviceBuffer<float> logits;             ///< [kLogitRows, vocab]
   DeviceBuffer<Bf16> last;                ///< [kLogitRows, dim], final norm
   PinnedBuffer<float> host_logits;        ///< grows with what is asked for
-  std::map<std::tuple<int, int, bool>, Graph> graphs;  ///< rows, pages, whether tokens are drawn
+  struct Recorded {
+    Graph graph;
+    std::uint64_t used = 0;
+  };
+  std::map<std::tuple<int, int, bool>, Recorded> graphs;  ///< rows, pages, whether tokens are drawn
+  std::uint64_t passes = 0;
   Event begun, ended;
   double busy = 0;
 
   Impl(const ModelWeights& from, const CudaBackendOptions& o)
       : config(from.config),
         options(o),
+        device_index(current_device()),
+        device(checked_device(from.config, o, device_index)),
         weights(upload_weights(from)),
         decoder(config, weights, {.pages = o.pages, .max_tokens = o.max_tokens, .cache = o.cache, .dense_attention = o.dense_attention, .terms = o.terms}, stream),
         page_stride(static_cast<int>(std::min<std::int64_t>((config.max_positions + kPageTokens - 1) / kPageTokens, o.pages))) {
-    const auto tokens = static_cast<std::size_t>(o.max_tokens), rows = static_cast<std::size_t>(std::min(o.max_tokens, kLogitRows));
-    staging = PinnedBuffer<std::int32_t>(tokens * (4 + static_cast<std::size_t>(page_stride)));
+    const auto most = static_cast<std::size_t>(o.max_tokens), rows = static_cast<std::size_t>(std::min(o.max_tokens, kLogitRows));
+    staging = PinnedBuffer<std::int32_t>(most * (4 + static_cast<std::size_t>(page_stride)));
     inputs = DeviceBuffer<std::int32_t>(staging.size());
-    draw_staging = PinnedBuffer<kernels::DrawRow>(tokens);
-    draw_rows = DeviceBuffer<kernels::DrawRow>(tokens);
-    drawn = DeviceBuffer<SampledToken>(tokens);
-    drawn_host = PinnedBuffer<SampledToken>(tokens);
+    draw_staging = PinnedBuffer<kernels::DrawRow>(most);
+    draw_rows = DeviceBuffer<kernels::DrawRow>(most);
+    drawn = DeviceBuffer<kernels::DrawnRow>(most);
+    drawn_host = PinnedBuffer<kernels::DrawnRow>(most);
     logits = DeviceBuffer<float>(rows * static_cast<std::size_t>(config.vocab));
     last = DeviceBuffer<Bf16>(rows * static_cast<std::size_t>(config.dim));
-    cudaDeviceProp properties{};
-    int index = 0;
-    cuda_check(cudaGetDevice(&index));
-    cuda_check(cudaGetDeviceProperties(&properties, index));
-    require(properties.major >= 8, ErrorKind::Usage, fmt::format("the CUDA backend needs compute capability 8.0 or later; {} has {}.{}", properties.name, properties.major, properties.minor));
-    device = fmt::format("{} (sm_{}{})", properties.name, properties.major, properties.minor);
+    // Uploads ran on another stream than what follows.
+    cuda_check(cudaDeviceSynchronize());
   }
 
   /// What a step needs on the device, and where it lies in `inputs`.
@@ -91,18 +113,19 @@ struct CudaBackend::Impl {
   void make_logits(int first, int rows, const std::int32_t* source);
   void draw_tokens(int first, int rows);
   void stage_draws(std::span<const RowWish> wishes, int rows);
-  void replay(const Plan& plan, bool draw);
+  bool replay(const Plan& plan, bool draw);
   DrawnRows run(std::span<const SequenceStep> steps, const std::span<const RowWish>* wishes);
 };
 
 CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> steps) {
   Plan plan;
+  if (steps.size() > static_cast<std::size_t>(options.max_tokens)) fail(ErrorKind::Internal, fmt::format("{} sequences in one pass; at most {}", steps.size(), options.max_tokens));
   plan.sequences = static_cast<int>(steps.size());
   plan.replayable = options.graphs && selections == nullptr;
   for (const auto& step : steps) {
     plan.tokens += static_cast<int>(step.ids.size());
     const auto end = step.start + static_cast<std::int64_t>(step.ids.size());
-    if (end > std::min({config.max_positions, static_cast<std::int64_t>(step.pages.size()) * kPageTokens, std::int64_t{options.pages} * kPageTokens})) {
+    if (step.start < 0 || end > std::min({config.max_positions, static_cast<std::int64_t>(step.pages.size()) * kPageTokens, std::int64_t{options.pages} * kPageTokens})) {
       fail(ErrorKind::Internal, fmt::format("a step ends at position {}; its {} pages and the {} positions of the model hold less", end, step.pages.size(), config.max_positions));
     }
     plan.longest = std::max(plan.longest, static_cast<int>(end));
@@ -186,35 +209,43 @@ void CudaBackend::Impl::stage_draws(std::span<const RowWish> wishes, int rows) {
   cuda_check(cudaMemcpyAsync(draw_rows.data(), draw_staging.data(), static_cast<std::size_t>(rows) * sizeof(kernels::DrawRow), cudaMemcpyHostToDevice, stream.get()));
 }
 
-void CudaBackend::Impl::replay(const Plan& plan, bool draw) {
+/// True if a graph ran, between the two events.
+bool CudaBackend::Impl::replay(const Plan& plan, bool draw) {
   const auto body = [&] {
     decoder.launch(batch(plan), plan.pages * kPageTokens, nullptr);
     make_logits(0, plan.tokens, nullptr);
     if (draw) draw_tokens(0, plan.tokens);
   };
-  Graph& graph = graphs[{plan.tokens, plan.pages, draw}];
-  if (!graph) {
-    // The first time it runs as it is: choosing algorithms and loading kernels cannot be recorded. Recording does not run.
-    body();
-    graph = Graph::record(stream, body);
-    return;
+  Recorded& recorded = graphs[{plan.tokens, plan.pages, draw}];
+  recorded.used = ++passes;
+  if (recorded.graph) {
+    begun.record(stream);
+    recorded.graph.launch(stream);
+    ended.record(stream);
+    return true;
   }
-  graph.launch(stream);
+  // The first time it runs as it is: choosing algorithms and loading kernels cannot be recorded. Recording does not run.
+  body();
+  recorded.graph = Graph::record(stream, body);
+  if (graphs.size() > kMostGraphs) {
+    graphs.erase(std::min_element(graphs.begin(), graphs.end(), [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
+  }
+  return false;
 }
 
 DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std::span<const RowWish>* wishes) {
+  cuda_check(cudaSetDevice(device_index));  // of this thread, which need not be the one that made the backend
   const Plan plan = stage(steps);
   if (plan.tokens == 0) return {};
   require(wishes == nullptr || static_cast<int>(wishes->size()) == plan.rows, ErrorKind::Internal, "one wish is needed for each row of logits");
   const bool draw = wishes != nullptr;
-  begun.record(stream);
   if (draw) stage_draws(*wishes, plan.replayable ? plan.tokens : plan.rows);
   std::vector<int> wanted;
   for (int r = 0; r < plan.rows; ++r) {
     if (!draw || (*wishes)[static_cast<std::size_t>(r)].draw == nullptr) wanted.push_back(r);
   }
   const auto vocab = static_cast<std::size_t>(config.vocab);
-  if (host_logits.size() < wanted.size() * vocab) host_logits = PinnedBuffer<float>(wanted.size() * vocab);
+  if (host_logits.size() < wanted.size() * vocab) host_logits = PinnedBuffer<float>(std::max(wanted.size() * vocab, 2 * host_logits.size()));
   std::size_t next = 0;
   const auto fetch = [&](int first, int rows) {
     // Neighbouring rows travel together.
@@ -225,8 +256,9 @@ DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std:
       next = end;
     }
   };
+  bool replayed = false;
   if (plan.replayable) {
-    replay(plan, draw);
+    replayed = replay(plan, draw);
     fetch(0, plan.rows);
   } else {
     decoder.launch(batch(plan), plan.longest, selections);
@@ -238,19 +270,20 @@ DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std:
       fetch(first, rows);
     }
   }
-  if (draw) cuda_check(cudaMemcpyAsync(drawn_host.data(), drawn.data(), static_cast<std::size_t>(plan.rows) * sizeof(SampledToken), cudaMemcpyDeviceToHost, stream.get()));
-  ended.record(stream);
+  if (draw) cuda_check(cudaMemcpyAsync(drawn_host.data(), drawn.data(), static_cast<std::size_t>(plan.rows) * sizeof(kernels::DrawnRow), cudaMemcpyDeviceToHost, stream.get()));
   stream.wait_blocking();
-  busy += static_cast<double>(ended.ms_since_blocking(begun));
+  if (replayed) busy += static_cast<double>(ended.ms_since_blocking(begun));
   const std::span<const float> out(host_logits.data(), wanted.size() * vocab);
   if (!draw) return {.tokens = {}, .logits = out};
-  for (const int r : wanted) drawn_host.data()[r].id = -1;
-  return {.tokens = {drawn_host.data(), static_cast<std::size_t>(plan.rows)}, .logits = out};
+  tokens.clear();
+  for (int r = 0; r < plan.rows; ++r) tokens.push_back(drawn_host.data()[r].token());
+  for (const int r : wanted) tokens[static_cast<std::size_t>(r)] = {};
+  return {.tokens = tokens, .logits = out};
 }
 
 CudaBackend::CudaBackend(const ModelWeights& weights, const CudaBackendOptions& options) {
   require(options.pages >= 1 && options.max_tokens >= 1, ErrorKind::Usage, fmt::format("CUDA backend: found {} pages and {} tokens a pass; accepted: at least 1 of each", options.pages, options.max_tokens));
-  require(cuda_devices() > 0, ErrorKind::Infrastructure, "no CUDA device was found; `--device cpu` runs on the processor");
+  if (cuda_devices() == 0) fail(ErrorKind::Infrastructure, "no CUDA device was found; `--device cpu` runs on the processor");
   impl_ = std::make_unique<Impl>(weights, options);
 }
 
@@ -261,7 +294,13 @@ int CudaBackend::max_tokens() const { return impl_->options.max_tokens; }
 CacheSize CudaBackend::cache() const { return {.pages = impl_->options.pages, .page_bytes = impl_->decoder.page_bytes()}; }
 std::span<const float> CudaBackend::forward(std::span<const SequenceStep> steps) { return impl_->run(steps, nullptr).logits; }
 DrawnRows CudaBackend::forward_and_draw(std::span<const SequenceStep> steps, std::span<const RowWish> wishes) { return impl_->run(steps, &wishes); }
-void CudaBackend::copy_page(std::int32_t from, std::int32_t to) { impl_->decoder.copy_page(from, to); }
+void CudaBackend::copy_page(std::int32_t from, std::int32_t to) {
+  for (const auto page : {from, to}) {
+    if (page < 0 || page >= impl_->options.pages) fail(ErrorKind::Internal, fmt::format("the page {} is outside the cache", page));
+  }
+  cuda_check(cudaSetDevice(impl_->device_index));
+  impl_->decoder.copy_page(from, to);
+}
 void CudaBackend::record_selections(Selections* into) { impl_->selections = into; }
 StepFootprint CudaBackend::footprint() const {
   const ModelConfig& c = impl_->config;

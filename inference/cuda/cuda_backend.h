@@ -18,8 +18,8 @@ struct CudaBackendOptions {
   CacheFormat cache = CacheFormat::Bf16;
   bool graphs = true;                     ///< off: every kernel is launched by itself (same results)
   bool dense_attention = false;           ///< attend to every position, for comparison
-  /// Two: activations go into dense products and attention as two bf16 terms, so that of bf16's rounding only that of the weights, the cache
-  /// and the routed experts' inputs is left. One: plain bf16.
+  /// Two: activations go into the layers' dense products and attention as two bf16 terms. What is still rounded to bf16: weights, cache, attention's
+  /// probabilities, the indexer's queries, the routed experts' inputs and the head's. One: plain bf16.
   kernels::ActivationTerms terms = kernels::ActivationTerms::Two;
 };
 
@@ -41,7 +41,7 @@ class CudaBackend : public Backend {
   std::string describe() const override;
 
   StepFootprint footprint() const;
-  /// Of the steps since the start, the milliseconds that the device was at work.
+  /// Milliseconds that the device spent on replayed decoding steps since the start.
   double busy_ms() const;
   /// For tests: fills pages that nobody uses with NaN.
   void poison_page(std::int32_t page);

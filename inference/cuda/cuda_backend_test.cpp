@@ -8,6 +8,7 @@
 #include "core/rng.h"
 #include "inference/cuda/kernel_case.h"
 #include "inference/golden_case.h"
+#include "inference/recording_listener.h"
 #include "inference/reference_model.h"
 #include "inference/sampling.h"
 
@@ -452,6 +453,78 @@ TEST_CASE("options that make no sense and batches that do not fit are refused on
   CHECK_THROWS_AS((Run{backend, {0}, 64}.forward(std::span(nine).first(1))), Error);
   CHECK(backend.forward({}).empty());
   CHECK(Run{backend, {1}}.forward(std::span(nine).first(1)).size() == static_cast<std::size_t>(golden.weights.config.vocab));
+}
+
+TEST_CASE("decoding over the sizes of graphs and of parts of lists gives the bits of plain launches and of one prefill") {
+  if (skip_without_device()) return;
+  const GoldenCase golden = load_golden_case("v32-tiny");
+  Rng rng(9);
+  const Ids ids = random_ids(rng, 1100, golden.weights.config.vocab);
+  // Dense attention has lists of several parts; pages are not a power of two.
+  for (const bool dense : {false, true}) {
+    CAPTURE(dense);
+    CudaBackend graphs(golden.weights, {.pages = 43, .max_tokens = 1200, .dense_attention = dense}), plain(golden.weights, {.pages = 43, .max_tokens = 1200, .graphs = false, .dense_attention = dense});
+    const auto vocab = static_cast<std::size_t>(golden.weights.config.vocab);
+    const auto whole = Run{plain, pages_from(20, 18)}.forward(ids);
+    for (const std::size_t start : {500UL, 1010UL}) {
+      CAPTURE(start);
+      Run a{graphs, pages_from(1, 18)}, short_one{graphs, pages_from(30, 2)};
+      a.forward(std::span(ids).first(start), LogitsOf::None);
+      short_one.forward(std::span(ids).first(3), LogitsOf::None);
+      for (std::size_t t = start; t < start + 40; ++t) {
+        const std::vector<SequenceStep> steps = {a.step(std::span(ids).subspan(t, 1), LogitsOf::Last), short_one.step(std::span(ids).subspan(3 + t - start, 1), LogitsOf::Last)};
+        const auto rows = graphs.forward(steps);
+        REQUIRE(std::equal(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(vocab), whole.begin() + static_cast<std::ptrdiff_t>(t * vocab)));
+        REQUIRE(std::equal(rows.begin() + static_cast<std::ptrdiff_t>(vocab), rows.end(), whole.begin() + static_cast<std::ptrdiff_t>((3 + t - start) * vocab)));
+      }
+    }
+  }
+}
+
+TEST_CASE("what the scheduler samples on CUDA does not depend on company, chunks or preemption") {
+  if (skip_without_device()) return;
+  const GoldenCase golden = load_golden_case("v32-mid");
+  Rng rng(10);
+  std::vector<EngineRequest> requests(9);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    requests[i].prompt = random_ids(rng, 5 + rng.below(150), golden.weights.config.vocab);
+    requests[i].sampling = {.temperature = i % 3 == 0 ? 0.0 : 1.0, .top_p = i % 2 == 0 ? 0.9 : 1.0, .presence_penalty = i == 4 ? 0.5 : 0.0, .seed = i};
+    requests[i].max_tokens = 90;
+    requests[i].prompt_logprobs = i == 5;
+    requests[i].samples = i == 6 ? 3 : 1;
+  }
+  const auto copy = [](const EngineRequest& r, std::shared_ptr<EngineListener> listener) {
+    return EngineRequest{.prompt = r.prompt, .sampling = r.sampling, .samples = r.samples, .max_tokens = r.max_tokens, .prompt_logprobs = r.prompt_logprobs, .listener = std::move(listener)};
+  };
+  std::vector<std::shared_ptr<RecordingListener>> alone;
+  for (const auto& request : requests) {
+    CudaBackend backend(golden.weights, {.pages = 32, .max_tokens = 256});
+    Scheduler scheduler(backend, {});
+    alone.push_back(std::make_shared<RecordingListener>());
+    scheduler.add(1, copy(request, alone.back()));
+    while (scheduler.step()) {
+    }
+  }
+  for (const int chunk : {7, 64, 256}) {
+    CAPTURE(chunk);
+    CudaBackend backend(golden.weights, {.pages = 13, .max_tokens = 256});
+    Scheduler scheduler(backend, {.chunk_tokens = chunk});
+    std::vector<std::shared_ptr<RecordingListener>> together;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      together.push_back(std::make_shared<RecordingListener>());
+      scheduler.add(i, copy(requests[i], together.back()));
+    }
+    while (scheduler.step()) {
+    }
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      CAPTURE(i);
+      for (int sample = 0; sample < requests[i].samples; ++sample) {
+        CHECK(together[i]->sample(sample).ids == alone[i]->sample(sample).ids);
+        CHECK(together[i]->sample(sample).logprobs == alone[i]->sample(sample).logprobs);
+      }
+      CHECK(together[i]->prompt() == alone[i]->prompt());
+    }
+  }
 }
 
 }  // namespace

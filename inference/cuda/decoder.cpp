@@ -26,7 +26,7 @@ std::size_t count(std::int64_t a, std::int64_t b = 1, std::int64_t c = 1) { retu
 }  // namespace
 
 Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const DecoderOptions& options, const Stream& stream)
-    : config_(config), weights_(weights), options_(options), on_(stream), layout_(kernels::cache_layout(config, options.cache)), sparse_(config.has_indexer() && !options.dense_attention) {
+    : config_(config), weights_(weights), options_(options), on_(stream), layout_(kernels::cache_layout(config, options.cache)), sparse_(config.has_indexer() && !options.dense_attention), products_(2 * options.max_tokens) {
   const int tokens = options.max_tokens, heads = config.heads;
   input_width_ = (config.q_rank > 0 ? config.q_rank : heads * config.qk_dim()) + config.cache_dim() + layout_.index;
   query_width_ = heads * config.qk_dim() + (config.q_rank > 0 ? config.index_heads * config.index_dim : 0);
@@ -34,8 +34,6 @@ Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const De
   const std::int64_t rows = std::int64_t{options.pages + 1} * kPageTokens;
   for (int i = 0; i < config.layers; ++i) {
     Cache cache{.latents = DeviceBuffer<std::byte>(count(rows, layout_.row_bytes())), .index_keys = DeviceBuffer<std::byte>(layout_.index > 0 ? count(options.pages + 1, layout_.index_page_bytes()) : 0)};
-    cuda_check(cudaMemset(cache.latents.data(), 0, cache.latents.size_bytes()));
-    if (layout_.index > 0) cuda_check(cudaMemset(cache.index_keys.data(), 0, cache.index_keys.size_bytes()));
     cache_.push_back(std::move(cache));
   }
 
@@ -176,7 +174,7 @@ void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenB
   // Where every position is chosen anyway, no list is needed: the sums are the same.
   const bool choosing = sparse_ && longest > config_.index_topk;
   if (config_.has_indexer() && (choosing || record != nullptr)) choose(index, layer, batch, longest, record);
-  kernels::SparseAttentionArgs args{.batch = batch, .layout = layout_, .first = 0, .rows = tokens, .heads = heads, .longest = choosing ? config_.index_topk : longest, .scale = static_cast<float>(config_.softmax_scale()), .queries = absorbed_.data(), .queries_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()), .chosen = nullptr, .k = config_.index_topk, .latent_rows = cache.latents.data(), .part_out = part_out_.data(), .part_stats = part_stats_.data(), .out = attended_.data(), .out_low = second(attended_, tokens, std::int64_t{heads} * config_.kv_rank), .lse = nullptr};
+  kernels::SparseAttentionArgs args{.batch = batch, .layout = layout_, .first = 0, .rows = tokens, .heads = heads, .longest = choosing ? config_.index_topk : longest, .scale = static_cast<float>(config_.softmax_scale()), .queries = absorbed_.data(), .queries_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()), .chosen = nullptr, .k = config_.index_topk, .form = kernels::ListForm::Packed, .latent_rows = cache.latents.data(), .part_out = part_out_.data(), .part_stats = part_stats_.data(), .out = attended_.data(), .out_low = second(attended_, tokens, std::int64_t{heads} * config_.kv_rank), .lse = nullptr};
   const std::int64_t one = std::int64_t{args.parts()} * heads * layout_.latent_padded();
   const int run = args.parts() == 1 ? tokens : static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(part_out_.size()) / one, 1, tokens));
   for (args.first = 0; args.first < tokens; args.first += run) {

@@ -16,7 +16,7 @@ namespace {
 
 /// The rows that algorithms are chosen for: between one token and a chunk of a prompt.
 constexpr int kTypicalRows = 64;
-constexpr std::size_t kWorkspaceBytes = 4 << 20;
+constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
 void check(cublasStatus_t status, const char* what, std::source_location where = std::source_location::current()) {
   if (status != CUBLAS_STATUS_SUCCESS) fail(ErrorKind::Infrastructure, fmt::format("cuBLASLt: {} failed with status {}", what, static_cast<int>(status)), where);
@@ -29,6 +29,7 @@ struct Library {
   decltype(&cublasLtGetVersion) version = nullptr;
   decltype(&cublasLtMatmul) matmul = nullptr;
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic = nullptr;
+  decltype(&cublasLtMatmulAlgoCheck) algo_check = nullptr;
   decltype(&cublasLtMatmulDescCreate) desc_create = nullptr;
   decltype(&cublasLtMatmulDescDestroy) desc_destroy = nullptr;
   decltype(&cublasLtMatmulDescSetAttribute) desc_set = nullptr;
@@ -58,6 +59,7 @@ struct Library {
     find(version, "cublasLtGetVersion");
     find(matmul, "cublasLtMatmul");
     find(heuristic, "cublasLtMatmulAlgoGetHeuristic");
+    find(algo_check, "cublasLtMatmulAlgoCheck");
     find(desc_create, "cublasLtMatmulDescCreate");
     find(desc_destroy, "cublasLtMatmulDescDestroy");
     find(desc_set, "cublasLtMatmulDescSetAttribute");
@@ -75,6 +77,16 @@ struct Library {
   Library& operator=(const Library&) = delete;
 };
 
+/// Bytes that every row and every problem of a batch is aligned to, up to 16.
+std::uint32_t alignment_of(const ProductArgs& args) {
+  const std::int64_t out = args.output == ProductOutput::Bf16 ? 2 : 4;
+  std::int64_t bytes = 16;
+  for (const std::int64_t step : {2 * args.x_stride, 2 * args.x_distance, 2 * args.weights_distance, 2 * std::int64_t{args.inner}, out * args.y_stride, out * args.y_distance}) {
+    while (step % bytes != 0) bytes /= 2;
+  }
+  return static_cast<std::uint32_t>(bytes);
+}
+
 /// cuBLASLt's matrices are column-major: ours, transposed. So the weights are its left operand (transposed) and the rows are its columns.
 struct Plan {
   const Library& lib;
@@ -82,7 +94,15 @@ struct Plan {
   cublasLtMatrixLayout_t weights = nullptr, x = nullptr, y = nullptr;
   cublasLtMatmulAlgo_t algorithm{};
 
-  Plan(const Library& library, cublasLtHandle_t handle, const ProductArgs& args) : lib(library) {
+  explicit Plan(const Library& library) : lib(library) {}
+
+  void set_rows(int rows) {
+    const auto columns = static_cast<std::uint64_t>(rows);
+    check(lib.layout_set(x, CUBLASLT_MATRIX_LAYOUT_COLS, &columns, sizeof columns), "describing the rows");
+    check(lib.layout_set(y, CUBLASLT_MATRIX_LAYOUT_COLS, &columns, sizeof columns), "describing the result");
+  }
+
+  void make(cublasLtHandle_t handle, const ProductArgs& args, int most_rows) {
     check(lib.desc_create(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
     const cublasOperation_t transposed = CUBLAS_OP_T;
     check(lib.desc_set(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "describing a product");
@@ -101,19 +121,26 @@ struct Plan {
     check(lib.preference_create(&preference), "choosing an algorithm");
     const std::size_t workspace = kWorkspaceBytes;
     const std::uint32_t no_split = CUBLASLT_REDUCTION_SCHEME_NONE;
-    lib.preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
-    lib.preference_set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &no_split, sizeof no_split);
-    const std::uint32_t alignment = 16;  // of activations, which lie at any token's row
+    cublasStatus_t set = lib.preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    if (set == CUBLAS_STATUS_SUCCESS) set = lib.preference_set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &no_split, sizeof no_split);
+    const std::uint32_t alignment = alignment_of(args);
     for (const auto side : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
-      lib.preference_set(preference, side, &alignment, sizeof alignment);
+      if (set == CUBLAS_STATUS_SUCCESS) set = lib.preference_set(preference, side, &alignment, sizeof alignment);
     }
     cublasLtMatmulHeuristicResult_t best{};
     int found = 0;
-    const cublasStatus_t status = lib.heuristic(handle, desc, weights, x, y, y, preference, 1, &best, &found);
+    const cublasStatus_t status = set != CUBLAS_STATUS_SUCCESS ? set : lib.heuristic(handle, desc, weights, x, y, y, preference, 1, &best, &found);
     lib.preference_destroy(preference);
     require(status == CUBLAS_STATUS_SUCCESS && found > 0, ErrorKind::Infrastructure,
             fmt::format("cuBLASLt has no algorithm for a product of {} × {} weights (status {})", args.outputs, args.inner, static_cast<int>(status)));
     algorithm = best.algo;
+    for (const int rows : {1, most_rows}) {
+      set_rows(rows);
+      cublasLtMatmulHeuristicResult_t result{};
+      const cublasStatus_t fits = lib.algo_check(handle, desc, weights, x, y, y, &algorithm, &result);
+      require(fits == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kWorkspaceBytes, ErrorKind::Infrastructure,
+              fmt::format("cuBLASLt's algorithm for {} × {} weights does not take {} rows (status {})", args.outputs, args.inner, rows, static_cast<int>(fits)));
+    }
   }
   ~Plan() {
     if (y != nullptr) lib.layout_destroy(y);
@@ -135,24 +162,28 @@ struct DenseProducts::Impl {
   DeviceBuffer<std::byte> workspace{kWorkspaceBytes};
   std::map<Key, std::unique_ptr<Plan>> plans;
 
-  Impl() { check(lib.create(&handle), "starting"); }
+  const int most_rows;
+
+  explicit Impl(int rows) : most_rows(rows) { check(lib.create(&handle), "starting"); }
   ~Impl() {
     plans.clear();
     lib.destroy(handle);
   }
 };
 
-DenseProducts::DenseProducts() : impl_(std::make_unique<Impl>()) {}
+DenseProducts::DenseProducts(int most_rows) : impl_(std::make_unique<Impl>(most_rows)) {}
 DenseProducts::~DenseProducts() = default;
 
 void DenseProducts::multiply(const ProductArgs& args, cudaStream_t stream) {
   if (args.rows == 0 || args.outputs == 0) return;
   const Key key = {args.outputs, args.inner, args.x_stride, args.y_stride, static_cast<std::int64_t>(args.output), args.batches, args.weights_distance, args.x_distance, args.y_distance};
   auto& plan = impl_->plans[key];
-  if (!plan) plan = std::make_unique<Plan>(impl_->lib, impl_->handle, args);
-  const auto columns = static_cast<std::uint64_t>(args.rows);
-  check(impl_->lib.layout_set(plan->x, CUBLASLT_MATRIX_LAYOUT_COLS, &columns, sizeof columns), "describing the rows");
-  check(impl_->lib.layout_set(plan->y, CUBLASLT_MATRIX_LAYOUT_COLS, &columns, sizeof columns), "describing the result");
+  if (!plan) {
+    auto made = std::make_unique<Plan>(impl_->lib);
+    made->make(impl_->handle, args, impl_->most_rows);
+    plan = std::move(made);
+  }
+  plan->set_rows(args.rows);
   const float one = 1.0f, beta = args.output == ProductOutput::AddFloat ? 1.0f : 0.0f;
   check(impl_->lib.matmul(impl_->handle, plan->desc, &one, args.weights, plan->weights, args.x, plan->x, &beta, args.y, plan->y, args.y, plan->y, &plan->algorithm, impl_->workspace.data(), kWorkspaceBytes, stream), "a product");
 }

@@ -40,8 +40,8 @@ struct ProductArgs {
 /// Used from one thread.
 class DenseProducts {
  public:
-  /// Throws Error(Infrastructure) naming what could not be opened.
-  DenseProducts();
+  /// For products of up to so many rows. Throws Error(Infrastructure) naming what could not be opened.
+  explicit DenseProducts(int most_rows);
   ~DenseProducts();
 
   /// Device pointers; may be captured into a graph once the shape has been used before.

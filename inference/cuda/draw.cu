@@ -36,7 +36,6 @@ struct Cut {
 struct Shared {
   std::uint64_t sums[kWarps][kDigits];
   std::uint64_t scratch[32];
-  float float_scratch[32];
   std::uint64_t piece_mass[kMostPieces];
   int piece_ties[kMostPieces];
   std::uint64_t above;
@@ -205,19 +204,20 @@ __global__ void __launch_bounds__(kThreads) draw_kernel(DrawArgs args) {
   }
   first = block_join(first, shared.scratch, larger);
   if (first >> 32 == 0) {
-    if (thread == 0) args.out[blockIdx.x] = {.id = -1, .logprob = 0.0f};
+    if (thread == 0) args.out[blockIdx.x] = {};
     return;
   }
   int id = static_cast<int>(0xffffffffU - static_cast<unsigned>(first));
   const float best = row.logits[id];
 
-  float sum = 0;
+  std::uint64_t total = 0;
+  const double own_scale = mass_scale(1.0f);
 #pragma unroll 4
   for (int i = thread; i < row.vocab; i += kThreads) {
     const float value = row.logits[i];
-    sum += value == value ? expf(value - best) : 0.0f;
+    if (candidate_key(value) > 0) total += token_mass(value, best, own_scale);
   }
-  sum = block_sum(sum, shared.float_scratch);
+  total = block_join(total, shared.scratch, sum_of);
 
   if (p.temperature > 0.0f) {
     const double scale = mass_scale(p.temperature);
@@ -234,13 +234,13 @@ __global__ void __launch_bounds__(kThreads) draw_kernel(DrawArgs args) {
     const std::uint64_t least = p.min_p > 0.0f ? mass_reaching(static_cast<double>(p.min_p), kBestMass) : 0;
     id = draw_id(row, shared, cut, mass, least, p.uniform);
   }
-  if (thread == 0) args.out[blockIdx.x] = {.id = id, .logprob = row.logits[id] - best - logf(sum)};
+  if (thread == 0) args.out[blockIdx.x] = {.id = id, .value = row.logits[id], .best = best, .total = total};
 }
 
 }  // namespace
 
 void draw(const DrawArgs& args, CudaStream stream) {
-  require(args.rows >= 0 && args.vocab > 0 && args.vocab <= 1 << 17, ErrorKind::Internal, "draw: rows must not be negative, vocab 1 to 131072");
+  require(args.rows >= 0 && args.vocab > 0 && args.vocab <= kMostDrawVocab, ErrorKind::Internal, "draw: rows must not be negative, vocab 1 to 8388608");
   if (args.rows == 0) return;
   draw_kernel<<<static_cast<unsigned>(args.rows), kThreads, 0, stream>>>(args);
   cuda_check(cudaGetLastError());

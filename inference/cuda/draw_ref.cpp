@@ -20,7 +20,7 @@ std::uint64_t total_mass(const std::vector<Candidate>& candidates) {
   return total;
 }
 
-SampledToken draw_row(const DrawRow& p, const float* logits, int vocab) {
+DrawnRow draw_row(const DrawRow& p, const float* logits, int vocab) {
   std::vector<Candidate> candidates;
   for (int id = 0; id < vocab; ++id) {
     if (logits[id] > -INFINITY) candidates.push_back({.value = logits[id], .id = id});
@@ -28,11 +28,9 @@ SampledToken draw_row(const DrawRow& p, const float* logits, int vocab) {
   if (candidates.empty()) return {};
   std::stable_sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.value > b.value; });
   const float best = candidates[0].value;
-  double sum = 0;
-  for (const auto& c : candidates) sum += std::exp(static_cast<double>(c.value) - static_cast<double>(best));
-  const auto token = [&](const Candidate& c) {
-    return SampledToken{.id = c.id, .logprob = static_cast<float>(static_cast<double>(c.value) - static_cast<double>(best) - std::log(sum))};
-  };
+  std::uint64_t total = 0;
+  for (const auto& c : candidates) total += token_mass(c.value, best, mass_scale(1.0f));
+  const auto token = [&](const Candidate& c) { return DrawnRow{.id = c.id, .value = c.value, .best = best, .total = total}; };
   if (p.temperature == 0.0f) return token(candidates[0]);
 
   for (auto& c : candidates) c.mass = token_mass(c.value, best, mass_scale(p.temperature));

@@ -14,23 +14,6 @@ constexpr int kTile = 2 * kPageTokens;
 /// Elements between rows in shared memory beyond their own: an odd number of 16-byte units keeps ldmatrix free of bank conflicts.
 constexpr int kPad = 8;
 
-__device__ unsigned scaled_pair(unsigned two, float scale) {
-  return pack_bf16(fp8_to_float(static_cast<std::uint8_t>(two & 0xffU)) * scale, fp8_to_float(static_cast<std::uint8_t>((two >> 8) & 0xffU)) * scale);
-}
-
-/// Sixteen e4m3 values times a power of two, as bf16 (exact).
-__device__ void widen_16(const uint4& packed, float scale, Bf16* to) {
-  const unsigned words[4] = {packed.x, packed.y, packed.z, packed.w};
-  uint4 out[2];
-  unsigned* halves = reinterpret_cast<unsigned*>(out);
-  for (int i = 0; i < 4; ++i) {
-    halves[2 * i] = scaled_pair(words[i] & 0xffffU, scale);
-    halves[2 * i + 1] = scaled_pair(words[i] >> 16, scale);
-  }
-  reinterpret_cast<uint4*>(to)[0] = out[0];
-  reinterpret_cast<uint4*>(to)[1] = out[1];
-}
-
 // Grid: rows × splits. A block walks over tiles of 128 positions, the splits taking turns; a warp scores 32 positions, with positions as
 // the rows of its matrix products and the indexer's heads as columns, so that the sum over heads stays in registers.
 template <int kSteps, int kRowTiles, CacheFormat kFormat>
@@ -122,31 +105,46 @@ __global__ void __launch_bounds__(kThreads) index_scores_kernel(const IndexScore
   }
 }
 
+/// Steps of 16 elements that keys are padded to; 0: too many.
+int steps_of(const CacheLayout& layout) {
+  for (const int steps : {1, 2, 4, 8, 16}) {
+    if (layout.index_padded() / 16 <= steps) return steps;
+  }
+  return 0;
+}
+
+int shared_bytes(int heads, int steps) {
+  const int head_rows = round_up(heads, 16);
+  return (head_rows + kTile) * (steps * 16 + kPad) * static_cast<int>(sizeof(Bf16)) + head_rows * static_cast<int>(sizeof(float));
+}
+
 template <int kSteps, int kRowTiles, CacheFormat kFormat>
 void launch(const IndexScoresArgs& args, CudaStream stream) {
-  const int head_rows = round_up(args.heads, 16);
-  const std::size_t shared = static_cast<std::size_t>(head_rows + kTile) * (kSteps * 16 + kPad) * sizeof(Bf16) + static_cast<std::size_t>(head_rows) * sizeof(float);
+  const int shared = shared_bytes(args.heads, kSteps);
   const auto kernel = index_scores_kernel<kSteps, kRowTiles, kFormat>;
-  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)));
+  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_limit()));
   // Enough blocks for any chip; which block scores which tile does not show in the result.
   const int tiles = (args.longest + kTile - 1) / kTile;
   const int splits = std::clamp(4096 / args.rows, 1, std::min(tiles, 65535));
-  kernel<<<dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(splits)), kThreads, shared, stream>>>(args);
+  kernel<<<dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(splits)), kThreads, static_cast<std::size_t>(shared), stream>>>(args);
   cuda_check(cudaGetLastError());
 }
 
 template <CacheFormat kFormat>
 void dispatch_size(const IndexScoresArgs& args, CudaStream stream) {
-  const int steps = args.layout.index_padded() / 16;
-  if (steps <= 1) return launch<1, 2, kFormat>(args, stream);
-  if (steps <= 2) return launch<2, 2, kFormat>(args, stream);
-  if (steps <= 4) return launch<4, 2, kFormat>(args, stream);
-  if (steps <= 8) return launch<8, 2, kFormat>(args, stream);
-  if (steps <= 16) return launch<16, 1, kFormat>(args, stream);
-  fail(ErrorKind::Usage, "CUDA: index_head_dim: found " + std::to_string(args.layout.index) + "; accepted: 1 to 256");
+  switch (steps_of(args.layout)) {
+    case 1: return launch<1, 2, kFormat>(args, stream);
+    case 2: return launch<2, 2, kFormat>(args, stream);
+    case 4: return launch<4, 2, kFormat>(args, stream);
+    case 8: return launch<8, 2, kFormat>(args, stream);
+    case 16: return launch<16, 1, kFormat>(args, stream);
+    default: fail(ErrorKind::Usage, "CUDA: index_head_dim: found " + std::to_string(args.layout.index) + "; accepted: 1 to 256");
+  }
 }
 
 }  // namespace
+
+int index_scores_shared_bytes(const CacheLayout& layout, int heads) { return shared_bytes(heads, steps_of(layout)); }
 
 void index_scores(const IndexScoresArgs& args, CudaStream stream) {
   require(args.heads >= 1 && args.layout.index > 0 && args.score_stride % 4 == 0, ErrorKind::Internal, "index_scores: no heads, no keys, or a stride that is no multiple of 4");

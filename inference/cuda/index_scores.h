@@ -8,7 +8,7 @@
 namespace gauntlet::kernels {
 
 struct IndexScoresArgs {
-  TokenBatch batch;                     ///< its first_token.. part is worked on, see below
+  TokenBatch batch;
   CacheLayout layout;
   int first = 0;                        ///< tokens [first, first + rows) of the batch
   int rows = 0;
@@ -23,6 +23,8 @@ struct IndexScoresArgs {
 };
 
 void index_scores(const IndexScoresArgs& args, CudaStream stream);
+/// Shared memory that a block needs.
+int index_scores_shared_bytes(const CacheLayout& layout, int heads);
 void index_scores_ref(const IndexScoresArgs& args);
 
 }  // namespace gauntlet::kernels

@@ -6,14 +6,22 @@
 
 namespace gauntlet {
 
-std::optional<CudaDevice> find_cuda_device() {
-  if (cuda_devices() == 0) return std::nullopt;
-  int index = 0;
-  cuda_check(cudaGetDevice(&index));
+std::optional<CudaDevice> find_cuda_device(std::string* why) {
+  const auto nothing = [&](const std::string& reason) {
+    cudaGetLastError();
+    if (why != nullptr) *why = reason;
+    return std::nullopt;
+  };
+  int count = 0, index = 0;
+  cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) return nothing("no CUDA device was found");
   cudaDeviceProp properties{};
-  cuda_check(cudaGetDeviceProperties(&properties, index));
   std::size_t free = 0, total = 0;
-  cuda_check(cudaMemGetInfo(&free, &total));
+  if (status == cudaSuccess) status = cudaGetDevice(&index);
+  if (status == cudaSuccess) status = cudaGetDeviceProperties(&properties, index);
+  if (status == cudaSuccess) status = cudaMemGetInfo(&free, &total);
+  if (status != cudaSuccess) return nothing(std::string("no CUDA device can be used: ") + cudaGetErrorString(status));
+  if (properties.major < 8) return nothing(std::string("the CUDA device ") + properties.name + " has compute capability " + std::to_string(properties.major) + "." + std::to_string(properties.minor) + "; 8.0 or later is needed");
   return CudaDevice{.name = properties.name, .major = properties.major, .minor = properties.minor, .memory_bytes = static_cast<std::int64_t>(total), .free_bytes = static_cast<std::int64_t>(free)};
 }
 

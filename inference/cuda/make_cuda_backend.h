@@ -18,8 +18,9 @@ struct CudaDevice {
   std::int64_t free_bytes = 0;
 };
 
-/// The device that a CUDA backend would use; nothing in builds without CUDA, and without a driver or a device.
-std::optional<CudaDevice> find_cuda_device();
+/// The device that a CUDA backend would use. Nothing, with the reason in `why`, in builds without CUDA, without a driver that is recent enough,
+/// and where no device of compute capability 8.0 or later can be used.
+std::optional<CudaDevice> find_cuda_device(std::string* why = nullptr);
 
 /// Bytes read plus bytes written a second, when so many bytes are copied within device memory over and over.
 double measure_cuda_copy_rate(std::size_t bytes);

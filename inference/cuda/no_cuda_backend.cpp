@@ -14,7 +14,10 @@ struct CudaBackend::Impl {
   ModelConfig config;
 };
 
-std::optional<CudaDevice> find_cuda_device() { return std::nullopt; }
+std::optional<CudaDevice> find_cuda_device(std::string* why) {
+  if (why != nullptr) *why = kAbsent;
+  return std::nullopt;
+}
 double measure_cuda_copy_rate(std::size_t /*bytes*/) { fail(ErrorKind::Usage, kAbsent); }
 std::unique_ptr<CudaBackend> make_cuda_backend(const ModelWeights& weights, const CudaBackendOptions& options) { return std::make_unique<CudaBackend>(weights, options); }
 

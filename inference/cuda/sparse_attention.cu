@@ -30,18 +30,6 @@ struct Shared {
         total(rows + stages * kTile * 8) {}
 };
 
-__device__ void widen_16(const uint4& packed, float scale, Bf16* to) {
-  const unsigned words[4] = {packed.x, packed.y, packed.z, packed.w};
-  uint4 out[2];
-  unsigned* halves = reinterpret_cast<unsigned*>(out);
-  for (int i = 0; i < 8; ++i) {
-    const unsigned two = words[i / 2] >> (i % 2 * 16);
-    halves[i] = pack_bf16(fp8_to_float(static_cast<std::uint8_t>(two & 0xffU)) * scale, fp8_to_float(static_cast<std::uint8_t>((two >> 8) & 0xffU)) * scale);
-  }
-  reinterpret_cast<uint4*>(to)[0] = out[0];
-  reinterpret_cast<uint4*>(to)[1] = out[1];
-}
-
 /// The cache row of entry `at` of the token's list; -1 for none.
 __device__ std::int64_t row_of_entry(const SparseAttentionArgs& args, int token, int row, int at, int end) {
   if (at >= end) return -1;
@@ -105,7 +93,8 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32 % 4, tile_row = thread / 128;
   const int first_head = static_cast<int>(blockIdx.y) * kRowTiles * 16;
   const int begin = part * kAttentionPart;
-  const int length = args.chosen != nullptr ? args.k : args.batch.positions[token] + 1;
+  const int positions = args.batch.positions[token] + 1;
+  const int length = args.chosen == nullptr ? positions : args.form == ListForm::Packed ? min(args.k, positions) : args.k;
   const int end = min(length, begin + kAttentionPart);
   const int tiles = end > begin ? (end - begin + kTile - 1) / kTile : 0;
 
@@ -285,18 +274,12 @@ __global__ void join_parts_kernel(const SparseAttentionArgs args, int parts) {
 
 int terms_of(const SparseAttentionArgs& args) { return args.queries_low != nullptr ? 2 : 1; }
 
-int shared_limit() {
-  int device = 0, bytes = 0;
-  cuda_check(cudaGetDevice(&device));
-  cuda_check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  return bytes;
-}
-
 template <int kRowTiles, int kColumnTiles, int kStages, CacheFormat kFormat>
 void launch(const SparseAttentionArgs& args, CudaStream stream) {
   const auto kernel = sparse_attention_kernel<kRowTiles, kColumnTiles, kStages, kFormat>;
   const Shared at(args.layout.width(), kRowTiles, kStages, terms_of(args));
-  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, at.total));
+  // Always the same value: the attribute belongs to the function, which other backends of the process may launch at the same time.
+  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_limit()));
   const dim3 grid(static_cast<unsigned>(args.rows), static_cast<unsigned>((args.heads + kRowTiles * 16 - 1) / (kRowTiles * 16)), static_cast<unsigned>(args.parts()));
   kernel<<<grid, kRowTiles * 128, static_cast<std::size_t>(at.total), stream>>>(args);
   cuda_check(cudaGetLastError());
@@ -329,6 +312,8 @@ void choose_columns(const SparseAttentionArgs& args, CudaStream stream) {
 }
 
 }  // namespace
+
+int sparse_attention_shared_bytes(const CacheLayout& layout, ActivationTerms terms) { return Shared(layout.width(), 1, 1, terms == ActivationTerms::Two ? 2 : 1).total; }
 
 void sparse_attention(const SparseAttentionArgs& args, CudaStream stream) {
   require(args.heads >= 1 && args.longest >= 0 && (args.chosen == nullptr || args.longest >= args.k), ErrorKind::Internal, "sparse_attention: no heads, or lists longer than said");

@@ -12,6 +12,12 @@ namespace gauntlet::kernels {
 
 inline constexpr int kAttentionPart = 512;
 
+/// Where a list's positions stand.
+enum class ListForm {
+  Any,     ///< anywhere among entries that are none
+  Packed,  ///< first, as top_positions writes them: what lies beyond the token's own number of positions is not looked at
+};
+
 struct SparseAttentionArgs {
   TokenBatch batch;
   CacheLayout layout;
@@ -24,6 +30,7 @@ struct SparseAttentionArgs {
   const Bf16* queries_low = nullptr;      ///< the same shape
   const std::int32_t* chosen = nullptr;   ///< [rows, k]: positions; entries outside [0, own position] count as none. Null: all up to the own
   int k = 0;
+  ListForm form = ListForm::Any;
   const std::byte* latent_rows = nullptr;
   float* part_out = nullptr;              ///< workspace [rows, parts, heads, latent_padded]; not needed if parts is 1
   float* part_stats = nullptr;            ///< workspace [rows, parts, heads, 2]: largest logit (base 2), sum
@@ -35,6 +42,8 @@ struct SparseAttentionArgs {
 };
 
 void sparse_attention(const SparseAttentionArgs& args, CudaStream stream);
+/// Shared memory that a block needs at least; sizes of keys are bounded by what the device has.
+int sparse_attention_shared_bytes(const CacheLayout& layout, ActivationTerms terms);
 void sparse_attention_ref(const SparseAttentionArgs& args);
 
 }  // namespace gauntlet::kernels

@@ -51,7 +51,7 @@ void time_draw(KernelTimes& times, int rows, int vocab, const char* name, const 
   for (auto& d : draws) d.uniform = static_cast<double>(rng.next() >> 11) * 0x1p-53;
   const OnDevice<float> device_logits(logits);
   const OnDevice<kernels::DrawRow> device_draws(draws);
-  const OnDevice<SampledToken> out{std::vector<SampledToken>(count)};
+  const OnDevice<kernels::DrawnRow> out{std::vector<kernels::DrawnRow>(count)};
   times.add(fmt::format("draw.{}.{}x{}", name, rows, vocab), {.bytes = 4.0 * rows * vocab},
             [&] { kernels::draw({.rows = rows, .vocab = vocab, .parameters = device_draws.data(), .logits = device_logits.data(), .out = out.data()}, times.stream().get()); });
 }
