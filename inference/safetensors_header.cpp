@@ -242,9 +242,6 @@ std::map<std::string, std::string> read_weight_map(std::string_view index, const
   IndexReader reader(what);
   parse(index, reader, what);
   require(reader.found, ErrorKind::Input, what + ": the member \"weight_map\" is missing");
-  for (const auto& [tensor, file] : reader.shards) {
-    if (tensor.empty() || file.empty()) fail(ErrorKind::Input, what + ": \"weight_map\" places " + shown_name(tensor) + " in " + shown_name(file) + "; accepted: names that are not empty");
-  }
   return std::move(reader.shards);
 }
 
