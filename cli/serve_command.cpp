@@ -10,8 +10,8 @@
 
 #include "cli/output.h"
 #include "core/error.h"
-#include "inference/constraint/constraint.h"
 #include "inference/server/http_front.h"
+#include "inference/server/reply_constraints.h"
 
 namespace gauntlet {
 namespace {
@@ -50,22 +50,6 @@ std::uint64_t fresh_seed() {
   return (std::uint64_t{device()} << 32) | device();
 }
 
-/// Grammars of replies, compiled once each.
-ConstraintMaker make_constraints(const LocalEngine& local) {
-  const auto factory = std::make_shared<ConstraintFactory>(local.tokenizer);
-  return [factory, codec = local.codec](const ConstraintWish& wish) {
-    ReplyRules rules{.tool = wish.tool};
-    if (!wish.parallel) rules.most_calls = 1;
-    if (wish.kind == ConstraintWish::Kind::ToolCalls) rules.choice = ToolChoice::Required;
-    if (wish.kind == ConstraintWish::Kind::JsonObject) rules.answer = Json{{"type", "object"}};
-    if (wish.kind == ConstraintWish::Kind::JsonSchema) rules.answer = wish.schema;
-    ChatRequest request;
-    request.tools = wish.tools;
-    request.mode = wish.mode;
-    return factory->make_reply_constraint(codec->format().reply_grammar(request, rules));
-  };
-}
-
 }  // namespace
 
 void run_serve(const ServeOptions& options, Context& context) {
@@ -80,7 +64,7 @@ void run_serve(const ServeOptions& options, Context& context) {
   allow_connections(options.limits.connections);
   LocalEngine local = load_local_engine(options.local);
   if (service_options.name.empty()) service_options.name = local.name;
-  service_options.constraints = make_constraints(local);
+  service_options.constraints = make_reply_constraints(local.codec);
   service_options.constrain_calls = options.local.constrain_calls;
   ModelService service(std::move(service_options), local.engine, local.codec);
   HttpFront front({.host = options.host, .port = options.port, .keys = std::move(keys)}, service);
