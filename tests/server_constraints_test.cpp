@@ -176,5 +176,17 @@ TEST_CASE("a limit inside a call cuts the reply, and no half of a call is given 
   }
 }
 
+TEST_CASE("whoever ignores the end token still gets a reply that ends where its form does") {
+  const Stage stage(true);
+  for (const auto& choice : stage.choices({{"response_format", json_schema(verdict_schema())}, {"ignore_eos", true}, {"return_token_ids", true}})) {
+    CHECK(choice.at("finish_reason") == "stop");
+    const Json& ids = choice.at("token_ids");
+    CHECK(ids.back() == stage.server.codec->end_id());
+    CHECK(std::count(ids.begin(), ids.end(), Json(stage.server.codec->end_id())) == 1);
+  }
+  // Calls that the model makes of its own choice are not kept to a form then: it goes on to the limit.
+  for (const auto& choice : stage.choices({{"tools", tools()}, {"ignore_eos", true}, {"max_tokens", 30}, {"return_token_ids", true}})) CHECK(choice.at("token_ids").size() == 30);
+}
+
 }  // namespace
 }  // namespace gauntlet

@@ -135,10 +135,13 @@ EngineRequest ModelService::engine_request(std::vector<std::int32_t> prompt, con
 std::shared_ptr<Answer> ModelService::chat(std::string_view body) {
   ChatCall call = parse_chat_call(parse_request_body(body, options_.limits.json_depth), options_.limits, options_.mode);
   check_served(call.options);
-  if (!call.wish && options_.constrain_calls && call.request.tools) {
+  // Who goes on after the end token wants the model as it is.
+  if (!call.wish && options_.constrain_calls && call.request.tools && !call.options.ignore_end) {
     call.wish = ConstraintWish{.kind = ConstraintWish::Kind::OwnChoice, .tools = call.request.tools, .parallel = call.parallel_calls, .mode = call.request.mode};
   }
   auto restriction = constraint(call.wish);
+  // After its last token a grammar allows the end alone, again and again.
+  if (restriction) call.options.ignore_end = false;
   EncodedChat prompt = refusing("messages", [&] { return codec_->encode(call.request); });
   metrics_.count_smuggled(prompt.smuggled);
   Numbered numbered = next("chatcmpl-", call.options);
