@@ -54,6 +54,8 @@ Json find_parameters() {
 }
 Json mark_parameters() { return parse_json(R"({"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"], "additionalProperties": false})", "mark"); }
 Json tools() { return Json::array({tool("find", find_parameters()), tool("mark", mark_parameters())}); }
+/// No grammar can keep to it.
+Json odd_tools(bool strict = false) { return Json::array({tool("odd", {{"type", "object"}, {"not", {{"type", "null"}}}}, strict)}); }
 Json named(const std::string& name) { return {{"type", "function"}, {"function", {{"name", name}}}}; }
 
 Json verdict_schema() {
@@ -186,6 +188,23 @@ TEST_CASE("whoever ignores the end token still gets a reply that ends where its 
   }
   // Calls that the model makes of its own choice are not kept to a form then: it goes on to the limit.
   for (const auto& choice : stage.choices({{"tools", tools()}, {"ignore_eos", true}, {"max_tokens", 30}, {"return_token_ids", true}})) CHECK(choice.at("token_ids").size() == 30);
+}
+
+TEST_CASE("a server that constrains calls leaves text free, does not look at tools without use, and blames tools that it cannot follow") {
+  const Stage stage(true), plain;
+  int ended = 0;
+  for (const auto& choice : stage.choices({{"tools", tools()}, {"n", 16}, {"max_tokens", 300}})) {
+    if (choice.at("finish_reason") == "length") continue;
+    ++ended;
+    if (call_count(choice) == 0) continue;
+    for (const auto& call : choice.at("message").at("tool_calls")) check_call(call);
+  }
+  CHECK(ended > 0);
+  CHECK(stage.refusal({{"tools", odd_tools()}, {"max_tokens", 1}}) == std::pair{400, std::string("tools")});
+  CHECK(stage.refusal({{"tools", odd_tools()}, {"tool_choice", "none"}, {"max_tokens", 1}}).first == 200);
+  CHECK(plain.refusal({{"tools", odd_tools()}, {"max_tokens", 1}}).first == 200);
+  CHECK(plain.refusal({{"tools", odd_tools()}, {"tool_choice", "required"}}) == std::pair{400, std::string("tools")});
+  CHECK_THROWS_AS(ModelService({.constrain_calls = true}, stage.server.engine, stage.server.codec), Error);
 }
 
 }  // namespace

@@ -83,7 +83,9 @@ class CompletionAnswer : public Answer {
 }  // namespace
 
 ModelService::ModelService(ServiceOptions options, std::shared_ptr<Engine> engine, std::shared_ptr<ChatCodec> codec)
-    : options_(std::move(options)), engine_(std::move(engine)), codec_(std::move(codec)), created_(unix_ms() / 1000) {}
+    : options_(std::move(options)), engine_(std::move(engine)), codec_(std::move(codec)), created_(unix_ms() / 1000) {
+  require(!options_.constrain_calls || options_.constraints, ErrorKind::Usage, "calls can be constrained only with a maker of constraints");
+}
 
 void ModelService::drain() {
   end_ = std::chrono::steady_clock::now() + options_.limits.drain;
@@ -115,10 +117,16 @@ void ModelService::check_served(const GenerationOptions& options) const {
 
 std::unique_ptr<TokenConstraint> ModelService::constraint(const std::optional<ConstraintWish>& wish) const {
   if (!wish) return nullptr;
-  const bool calls = wish->kind == ConstraintWish::Kind::ToolCalls || wish->kind == ConstraintWish::Kind::OwnChoice;
-  const char* member = calls ? "tool_choice" : "response_format";
-  if (!options_.constraints) refuse_member(member, calls ? "a required call is not supported by this server; accepted: auto, none" : "not supported by this server; accepted: {\"type\": \"text\"}", "unsupported_parameter");
-  return refusing(member, [&] { return options_.constraints(*wish); });
+  using Kind = ConstraintWish::Kind;
+  const bool json = wish->kind == Kind::JsonObject || wish->kind == Kind::JsonSchema;
+  if (!options_.constraints) {
+    const char* unsupported = "unsupported_parameter";
+    if (json) refuse_member("response_format", "not supported by this server; accepted: {\"type\": \"text\"}", unsupported);
+    if (wish->kind == Kind::OwnChoice) refuse_member("tools", "\"strict\": true is not supported by this server; accepted: false", unsupported);
+    refuse_member("tool_choice", "a required call is not supported by this server; accepted: auto, none", unsupported);
+  }
+  // Which tools there are is known by now; what cannot be followed are their schemas.
+  return refusing(json ? "response_format" : "tools", [&] { return options_.constraints(*wish); });
 }
 
 EngineRequest ModelService::engine_request(std::vector<std::int32_t> prompt, const GenerationOptions& options, std::uint64_t seed, const char* member) const {
