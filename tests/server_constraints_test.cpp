@@ -207,5 +207,25 @@ TEST_CASE("a server that constrains calls leaves text free, does not look at too
   CHECK_THROWS_AS(ModelService({.constrain_calls = true}, stage.server.engine, stage.server.codec), Error);
 }
 
+TEST_CASE("a strict tool keeps the calls of its request to their schemas, or is refused") {
+  const Stage stage;
+  const Json strict = Json::array({tool("find", find_parameters(), true), tool("mark", mark_parameters())});
+  // The grammar is there: it names a schema that cannot be followed, which nobody would look at otherwise.
+  CHECK(stage.refusal({{"tools", odd_tools(true)}, {"max_tokens", 1}}) == std::pair{400, std::string("tools")});
+  CHECK(stage.refusal({{"tools", odd_tools(true)}, {"tool_choice", "none"}, {"max_tokens", 1}}).first == 200);
+  for (const auto& choice : stage.choices({{"tools", strict}, {"max_tokens", 300}})) {
+    if (call_count(choice) == 0) continue;
+    for (const auto& call : choice.at("message").at("tool_calls")) check_call(call);
+  }
+  for (const auto& choice : stage.choices({{"tools", strict}, {"tool_choice", "required"}})) CHECK(call_count(choice) > 0);
+  const sample::ServerStage without(sample::always("</think>ok"));
+  const auto refused = without.chat(with(sample::ask("go"), {{"tools", strict}}));
+  CHECK(refused.status == 400);
+  CHECK(refused.json().at("error").at("param") == "tools");
+  CHECK(refused.body.find("strict") != std::string::npos);
+  CHECK(without.chat(with(sample::ask("go"), {{"tools", strict}, {"tool_choice", "none"}})).status == 200);
+  CHECK(without.chat(with(sample::ask("go"), {{"tools", {tool("find", {{"type", "object"}}, false)}}})).status == 200);
+}
+
 }  // namespace
 }  // namespace gauntlet

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <set>
 
 namespace gauntlet {
 namespace {
@@ -84,7 +85,12 @@ std::vector<Message> read_messages(RequestFields& fields, const ServerLimits& li
   return out;
 }
 
-ToolSpec read_tool(const Json& value, const std::string& path) {
+struct OfferedTools {
+  std::vector<ToolSpec> specs;
+  bool strict = false;  ///< one of them is
+};
+
+ToolSpec read_tool(const Json& value, const std::string& path, bool& strict) {
   RequestFields tool(value, path);
   const auto type = tool.text("type");
   if (type != "function") refuse_member(tool.place("type"), fmt::format("found {}; accepted: function", type ? shown(*type) : "nothing"));
@@ -92,21 +98,22 @@ ToolSpec read_tool(const Json& value, const std::string& path) {
   const auto name = function.text("name");
   if (!name || name->empty() || name->size() > kLongestName) refuse_member(function.place("name"), fmt::format("expected a name of 1 to {} bytes", kLongestName));
   const Json* parameters = function.object("parameters");
-  function.ignore({"strict"});
+  strict = function.flag("strict").value_or(false) || strict;
   ToolSpec out{.name = *name, .description = function.text("description").value_or(""), .parameters = parameters == nullptr ? Json{{"type", "object"}, {"properties", Json::object()}} : *parameters};
   function.refuse_others();
   tool.refuse_others();
   return out;
 }
 
-std::vector<ToolSpec> read_tools(RequestFields& fields, const ServerLimits& limits) {
-  std::vector<ToolSpec> out;
+OfferedTools read_tools(RequestFields& fields, const ServerLimits& limits) {
+  OfferedTools out;
   const Json* list = fields.array("tools", limits.tools);
   if (list == nullptr) return out;
+  std::set<std::string> names;
   for (std::size_t i = 0; i < list->size(); ++i) {
-    out.push_back(read_tool((*list)[i], fmt::format("tools[{}]", i)));
-    const auto same = [&](const ToolSpec& other) { return other.name == out.back().name; };
-    if (std::find_if(out.begin(), out.end() - 1, same) != out.end() - 1) refuse_member(fmt::format("tools[{}].function.name", i), fmt::format("a second tool is named {}", shown(out.back().name)));
+    out.specs.push_back(read_tool((*list)[i], fmt::format("tools[{}]", i), out.strict));
+    const std::string& name = out.specs.back().name;
+    if (!names.insert(name).second) refuse_member(fmt::format("tools[{}].function.name", i), fmt::format("a second tool is named {}", shown(name)));
   }
   return out;
 }
@@ -203,15 +210,17 @@ ChatCall parse_chat_call(const Json& body, const ServerLimits& limits, ThinkingM
   out.request.mode = read_mode(fields, default_mode);
   out.request.messages = read_messages(fields, limits);
   auto tools = read_tools(fields, limits);
-  const auto [word, named] = read_tool_choice(fields, tools);
+  const auto [word, named] = read_tool_choice(fields, tools.specs);
   // With "none" the model is not told of the tools, and what it writes is never read as a call.
-  if (word == "none") tools.clear();
-  if (!tools.empty()) out.request.tools = std::make_shared<const std::vector<ToolSpec>>(std::move(tools));
+  if (word == "none") tools = {};
+  if (!tools.specs.empty()) out.request.tools = std::make_shared<const std::vector<ToolSpec>>(std::move(tools.specs));
   out.wish = read_response_format(fields);
   if (word == "required" || word == "named") {
     if (out.wish) refuse_member("response_format", "not accepted together with a tool_choice that requires a call");
     out.wish = ConstraintWish{.kind = ConstraintWish::Kind::ToolCalls, .tool = named};
   }
+  // The other wishes keep calls to their tools' schemas, too.
+  if (!out.wish && tools.strict) out.wish = ConstraintWish{.kind = ConstraintWish::Kind::OwnChoice};
   if (out.wish) {
     out.wish->mode = out.request.mode;
     out.wish->tools = out.request.tools;
