@@ -319,11 +319,15 @@ TEST_CASE("refusals say which member is wrong, in OpenAI's form") {
            {{{"messages", {{{"role", "user"}, {"content", {{{"type", "image_url"}, {"image_url", {{"url", "x"}}}}}}}}}}, "messages[0].content[0].type"}, {{{"messages", {5}}}, "messages[0]"}, {{{"messages", {{{"role", "user"}, {"content", "x"}, {"contents", "y"}}}}}, "messages[0].contents"},
            {{{"tools", {{{"type", "function"}}}}}, "tools[0].function"}, {{{"tools", {sample::weather_tool(), sample::weather_tool()}}}, "tools[1].function.name"}, {{{"tool_choice", "required"}}, "tool_choice"},
            {{{"tool_choice", {{"type", "function"}, {"function", {{"name", "x"}}}}}}, "tool_choice.function.name"}, {{{"response_format", {{"type", "xml"}}}}, "response_format.type"}, {{{"reasoning_effort", "max"}}, "reasoning_effort"},
-           {{{"chat_template_kwargs", {{"template", "{{ x }}"}}}}, "chat_template_kwargs.template"}, {{{"functions", Json::array()}}, "functions"}, {{{"temprature", 1}}, "temprature"}}) {
+           {{{"chat_template_kwargs", {{"template", "{{ x }}"}}}}, "chat_template_kwargs.template"}, {{{"response_format", {{"type", "json_object"}, {"schema", {{"type", "object"}}}}}}, "response_format.schema"}, {{{"response_format", {{"type", "text"}, {"schema", 1}}}}, "response_format.schema"},
+           {{{"response_format", {{"type", "json_schema"}, {"schema", 1}, {"json_schema", {{"schema", Json::object()}}}}}}, "response_format.schema"}, {{{"tools", {sample::weather_tool()}}, {"tool_choice", {{"type", "function"}, {"function", {{"name", "get_weather"}}}, {"mode", "x"}}}}, "tool_choice.mode"},
+           {{{"tools", {sample::weather_tool()}}, {"tool_choice", {{"type", "function"}, {"function", {{"name", "get_weather"}, {"arguments", "{}"}}}}}}, "tool_choice.function.arguments"}, {{{"messages", {{{"role", "user"}, {"content", {{{"type", "text"}, {"text", "x"}, {"txt", "y"}}}}}}}}, "messages[0].content[0].txt"},
+           {{{"functions", Json::array()}}, "functions"}, {{{"temprature", 1}}, "temprature"}}) {
     CAPTURE(dump_json(more).substr(0, 200));
     CHECK(refused(more) == Refusal{400, param});
   }
   CHECK(stage.chat(with(ask("hi"), {{"user", "u"}, {"metadata", {{"a", "b"}}}, {"store", false}, {"temperature", nullptr}, {"tools", nullptr}})).status == 200);
+  CHECK(stage.chat({{"messages", {{{"role", "user"}, {"content", {{{"type", "text"}, {"text", "x"}, {"cache_control", {{"type", "ephemeral"}}}}}}}}}}).status == 200);
   CHECK(stage.chat(with(ask("hi"), {{"model", "gpt-4"}})).status == 404);
   CHECK(stage.chat(with(ask("hi"), {{"model", "gpt-4"}})).code() == "\"model_not_found\"");
   const auto large = stage.chat(ask(std::string(3000, 'x')));

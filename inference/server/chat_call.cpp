@@ -12,11 +12,11 @@ namespace {
 
 constexpr std::size_t kLongestName = 256;
 
-/// A string, or parts of which each is text. `null_ok`: an assistant's message that only calls tools has none.
-std::string read_content(RequestFields& fields, const ServerLimits& limits, bool null_ok) {
+/// A string, or parts of which each is text. An assistant's message that only calls tools has none, and its parts are what some server once said.
+std::string read_content(RequestFields& fields, const ServerLimits& limits, Role role) {
   const Json* content = fields.find("content");
   if (content == nullptr) {
-    if (!null_ok) refuse_member(fields.place("content"), "this member is required");
+    if (role != Role::Assistant) refuse_member(fields.place("content"), "this member is required");
     return "";
   }
   if (content->is_string()) return content->get<std::string>();
@@ -30,6 +30,8 @@ std::string read_content(RequestFields& fields, const ServerLimits& limits, bool
     const auto words = part.text(type);
     if (!words) refuse_member(part.place(type), "this member is required");
     text += *words;
+    part.ignore({"cache_control"});  // what others may keep for the next request is kept here anyway
+    if (role != Role::Assistant) part.refuse_others();
   }
   return text;
 }
@@ -61,7 +63,7 @@ Message read_message(const Json& value, const std::string& path, const ServerLim
   if (known == kRoles.end()) refuse_member(fields.place("role"), fmt::format("found {}; accepted: system, developer, user, assistant, tool", role ? shown(*role) : "nothing"));
   Message out;
   out.role = known->second;
-  out.content = read_content(fields, limits, out.role == Role::Assistant);
+  out.content = read_content(fields, limits, out.role);
   if (out.role == Role::Assistant) {
     out.tool_calls = read_calls(fields, limits);
     out.reasoning = fields.text("reasoning_content").value_or(fields.text("reasoning").value_or(""));
@@ -134,6 +136,8 @@ std::pair<std::string, std::string> read_tool_choice(RequestFields& fields, cons
   const std::string name = function.text("name").value_or("");
   const bool known = std::any_of(tools.begin(), tools.end(), [&](const ToolSpec& tool) { return tool.name == name; });
   if (!known) refuse_member("tool_choice.function.name", fmt::format("no tool is named {}", shown(name)));
+  function.refuse_others();
+  named.refuse_others();
   return {"named", name};
 }
 
@@ -142,14 +146,17 @@ std::optional<ConstraintWish> read_response_format(RequestFields& fields) {
   if (format == nullptr) return std::nullopt;
   RequestFields inner(*format, "response_format");
   const auto type = inner.text("type");
-  if (type == "text") return std::nullopt;
-  if (type == "json_object") return ConstraintWish{.kind = ConstraintWish::Kind::JsonObject};
+  const bool text = type == "text", any = type == "json_object";
+  if (text || any) inner.refuse_others();
+  if (text) return std::nullopt;
+  if (any) return ConstraintWish{.kind = ConstraintWish::Kind::JsonObject};
   if (type != "json_schema") refuse_member("response_format.type", fmt::format("found {}; accepted: text, json_object, json_schema", type ? shown(*type) : "nothing"));
   RequestFields named(inner.get("json_schema"), "response_format.json_schema");
   const Json* schema = named.object("schema");
   if (schema == nullptr) refuse_member("response_format.json_schema.schema", "this member is required");
   named.ignore({"name", "description", "strict"});
   named.refuse_others();
+  inner.refuse_others();
   return ConstraintWish{.kind = ConstraintWish::Kind::JsonSchema, .schema = *schema};
 }
 
