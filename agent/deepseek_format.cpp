@@ -11,6 +11,11 @@ namespace {
 
 Json tools_of(const ChatRequest& request) { return request.tools == nullptr ? Json::array() : tools_to_json(*request.tools); }
 
+/// The template, never a message, has the last word, and it begins the thinking or ends it at once.
+bool opens_reply(const std::vector<TextPiece>& prompt) {
+  return !prompt.empty() && prompt.back().origin == Origin::Template && (prompt.back().text.ends_with(chat_markers::kThinkOpen) || prompt.back().text.ends_with(chat_markers::kThinkClose));
+}
+
 class DeepseekReader : public ReplyReader {
  public:
   DeepseekReader(ThinkingMode mode, Json tools) : mode_(mode), stream_(mode, std::move(tools)) {}
@@ -70,6 +75,7 @@ std::vector<TextPiece> DeepseekFormat::render(const ChatRequest& request) const 
   prompt.mode = request.mode;
   ChatEncoding encoding = encode_chat(prompt);
   if (encoding.error) fail(ErrorKind::Usage, "the conversation cannot be written in DeepSeek's format: " + encoding.error->message);
+  require(opens_reply(encoding.segments), ErrorKind::Usage, "no reply follows this conversation: it must end with a user's message, or with a result for each call");
   return std::move(encoding.segments);
 }
 

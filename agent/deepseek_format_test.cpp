@@ -43,6 +43,19 @@ TEST_CASE("thinking after the last user message is written, thinking before it i
   CHECK(joined(DeepseekFormat().render(request(messages))).find("<think>therefore</think>") != std::string::npos);
 }
 
+TEST_CASE("a conversation after which no reply begins is refused") {
+  const Message user{.role = Role::User, .content = "a"}, done{.role = Role::Assistant, .content = "b", .reasoning = "because"}, result{.role = Role::Tool, .content = "seen", .tool_call_id = "1"};
+  const Message calls{.role = Role::Assistant, .reasoning = "so", .tool_calls = {{.id = "1", .name = "look", .arguments = "{}"}, {.id = "2", .name = "look", .arguments = "{}"}}};
+  for (const auto& messages : std::vector<std::vector<Message>>{{}, {{.role = Role::System, .content = "<think>"}}, {user, done}, {user, calls}, {user, calls, result}}) {
+    for (const auto mode : {ThinkingMode::Thinking, ThinkingMode::Chat}) {
+      ChatRequest asked = request(messages);
+      asked.mode = mode;
+      CHECK_THROWS_AS(DeepseekFormat().render(asked), Error);
+    }
+  }
+  CHECK_NOTHROW(DeepseekFormat().render(request({user, calls, result, result})));
+}
+
 TEST_CASE("a well-formed reply is read with its thinking and calls, in any pieces") {
   for (const std::size_t piece : {1UL, 7UL, 1000UL}) {
     const auto reader = DeepseekFormat().read(request({}));

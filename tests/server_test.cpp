@@ -344,6 +344,24 @@ TEST_CASE("refusals say which member is wrong, in OpenAI's form") {
   CHECK(stage.complete({{"prompt", Json(std::vector<std::string>(200, "a"))}, {"n", 16}}).status == 400);
 }
 
+TEST_CASE("a conversation that does not end where a reply begins is refused") {
+  const ServerStage stage(always("So.</think>ok"));
+  const Json call = {{"id", "c1"}, {"type", "function"}, {"function", {{"name", "get_weather"}, {"arguments", "{}"}}}};
+  const Json calls = {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", {call, call}}}, result = {{"role", "tool"}, {"content", "rain"}};
+  const Json said = {{"role", "assistant"}, {"content", "yes"}, {"reasoning_content", "Hm."}};
+  for (const bool thinking : {true, false}) {
+    CAPTURE(thinking);
+    const auto answer = [&](const Json& messages) { return stage.chat({{"messages", messages}, {"chat_template_kwargs", {{"thinking", thinking}}}}); };
+    for (const Json& messages : {Json::array({{{"role", "system"}, {"content", "Be brief."}}}), Json::array({{{"role", "system"}, {"content", "<think>"}}}), Json::array({sample::user("hi"), said}), Json::array({sample::user("hi"), calls, result})}) {
+      const auto refused = answer(messages);
+      CHECK(refused.status == 400);
+      CHECK(refused.json().at("error").value("param", "") == "messages");
+    }
+    CHECK(answer(Json::array({sample::user("hi"), calls, result, result})).status == 200);
+    CHECK(answer(Json::array({sample::user("hi"), said, sample::user("")})).status == 200);
+  }
+}
+
 /// Lets through a fixed token and then the end.
 class OneToken : public TokenConstraint {
  public:
