@@ -152,6 +152,8 @@ TEST_CASE("unknown paths, other methods and bodies that are not JSON get errors 
   CHECK(stage.post_text("/v1/chat/completions", "x", {}, "multipart/form-data; boundary=x").status == 415);
   CHECK(stage.post("/v1/chat/completions", ask("hi"), {{"Content-Encoding", "gzip"}}).status == 415);
   CHECK(stage.post_text("/v1/chat/completions", dump_json(ask("hi")), {}, "application/json; charset=utf-8").status == 200);
+  CHECK(stage.post_text("/v1/chat/completions", dump_json(ask("hi")), {}, "Application/JSON;charset=utf-8").status == 200);
+  CHECK(stage.post_text("/v1/chat/completions", dump_json(ask("hi")), {}, "application/jsonl").status == 415);
   for (const char* text : {"GARBAGE\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\r\n\r\n\r\n", "GET /health HTTP/1.1\r\nNo colon here\r\n\r\n"}) {
     RawClient client(stage.front->port());
     client.send(text);
@@ -367,6 +369,20 @@ TEST_CASE("told to stop, the server lets what runs finish, and cancels what take
   CHECK(std::chrono::steady_clock::now() - begin < seconds(5));
   CHECK_THROWS(RawClient(stage.front->port()));
   CHECK(stage.idle_within(seconds(1)));
+}
+
+TEST_CASE("a client that is still sending its request does not hold up a server that is told to stop") {
+  ServerSetting setting;
+  setting.service.limits.drain = milliseconds(300);
+  ServerStage stage(always("</think>ok"), setting);
+  RawClient body(stage.front->port()), headers(stage.front->port());
+  body.send("POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
+  headers.send("GET /health HT");
+  while (stage.service->metrics().connections < 2) std::this_thread::yield();
+  const auto begin = std::chrono::steady_clock::now();
+  stage.front->stop();
+  CHECK(std::chrono::steady_clock::now() - begin < seconds(8));  // headers have 10 seconds, a body 60
+  CHECK(headers.read_all().find("200 OK") == std::string::npos);
 }
 
 }  // namespace

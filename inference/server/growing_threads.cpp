@@ -5,21 +5,25 @@
 
 namespace gauntlet {
 
-void GrowingThreads::run(std::function<void()> job) {
+bool GrowingThreads::run(std::function<void()> job) {
   const std::lock_guard lock(mutex_);
   jobs_.push_back(std::move(job));
   if (waiting_ >= jobs_.size()) {
     work_came_.notify_one();
-    return;
+    return true;
   }
-  if (threads_ >= most_) return;
-  try {
-    // Detached: it may end at any time, and finish() counts.
-    std::thread([this] { work(); }).detach();
-    ++threads_;
-  } catch (const std::system_error&) {
-    // The system has no more threads: the job waits for one of those that are there.
+  if (threads_ < most_) {
+    try {
+      // Detached: it may end at any time, and finish() counts.
+      std::thread([this] { work(); }).detach();
+      ++threads_;
+    } catch (const std::system_error&) {
+      // The system has no more threads: the job waits for one of those that are there.
+    }
   }
+  if (threads_ > 0) return true;
+  jobs_.pop_back();
+  return false;
 }
 
 void GrowingThreads::work() {

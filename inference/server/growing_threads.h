@@ -20,8 +20,9 @@ class GrowingThreads {
   GrowingThreads(const GrowingThreads&) = delete;
   GrowingThreads& operator=(const GrowingThreads&) = delete;
 
-  /// On a waiting thread, on a new one, or when one of the `most` becomes free. Jobs must not throw.
-  void run(std::function<void()> job);
+  /// On a waiting thread, on a new one, or when one of the `most` becomes free. Jobs must not throw. False when there is no thread
+  /// and none can be had: the job is not kept.
+  bool run(std::function<void()> job);
   /// Blocks until every job has ended.
   void finish();
 

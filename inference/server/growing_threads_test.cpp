@@ -41,6 +41,18 @@ TEST_CASE("threads without work leave") {
   again.wait();
 }
 
+TEST_CASE("where no thread can be had, a job is given back rather than kept") {
+  GrowingThreads none(0, milliseconds(1));
+  bool ran = false;
+  CHECK_FALSE(none.run([&] { ran = true; }));
+  none.finish();
+  CHECK_FALSE(ran);
+  GrowingThreads one(1, milliseconds(1));
+  CHECK(one.run([&] { ran = true; }));
+  one.finish();
+  CHECK(ran);
+}
+
 TEST_CASE("every job of many threads runs once") {
   std::atomic<int> ran = 0;
   {

@@ -15,22 +15,9 @@ namespace {
 
 constexpr std::size_t kReadBytes = 16384;
 
+/// Rounded up: a wait that ends just before its time would be taken for one that ended by it.
 std::chrono::milliseconds until(std::chrono::steady_clock::time_point deadline) {
-  return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()), std::chrono::milliseconds(0));
-}
-
-/// poll() that outlasts interruptions; the events of the first descriptor.
-int poll_first(std::array<pollfd, 2>& descriptors, std::chrono::steady_clock::time_point deadline) {
-  while (true) {
-    const int found = ::poll(descriptors.data(), descriptors[1].fd >= 0 ? 2 : 1, static_cast<int>(until(deadline).count()));
-    if (found < 0 && errno == EINTR) continue;
-    return found <= 0 ? 0 : descriptors[0].revents;
-  }
-}
-
-short events_of(int socket, short wanted, std::chrono::milliseconds most) {
-  std::array<pollfd, 2> descriptors = {{{.fd = socket, .events = wanted, .revents = 0}, {.fd = -1, .events = 0, .revents = 0}}};
-  return static_cast<short>(poll_first(descriptors, std::chrono::steady_clock::now() + most));
+  return std::max(std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()), std::chrono::milliseconds(0));
 }
 
 using NameOf = int (*)(int, sockaddr*, socklen_t*);
@@ -49,11 +36,24 @@ void address(int socket, NameOf name_of, std::string& ip, int& port) {
 
 }  // namespace
 
+int HttpConnection::wait(short wanted, Clock::time_point deadline, AtStop at_stop) const {
+  while (true) {
+    const Clock::time_point end = end_();
+    const bool stopping = end != Clock::time_point::max();
+    std::array<pollfd, 2> descriptors = {{{.fd = socket_, .events = wanted, .revents = 0}, {.fd = stop_, .events = POLLIN, .revents = 0}}};
+    // What is there already is taken even now.
+    const Clock::time_point until_when = !stopping ? deadline : at_stop == AtStop::GiveUp ? Clock::now() : std::min(deadline, end);
+    const int found = ::poll(descriptors.data(), stopping ? 1 : 2, static_cast<int>(until(until_when).count()));
+    if (found < 0 && errno == EINTR) continue;
+    if (found <= 0) return 0;
+    if (descriptors[0].revents != 0) return descriptors[0].revents;
+    if (end_() == Clock::time_point::max()) return 0;  // told to stop without an end
+  }
+}
+
 bool HttpConnection::await_request(std::chrono::milliseconds most) {
   if (at_ < buffer_.size()) return true;
-  std::array<pollfd, 2> descriptors = {{{.fd = socket_, .events = POLLIN, .revents = 0}, {.fd = stop_, .events = POLLIN, .revents = 0}}};
-  const int events = poll_first(descriptors, Clock::now() + most);
-  return (events & POLLIN) != 0 && fill(Clock::now());
+  return fill(Clock::now() + most, AtStop::GiveUp);
 }
 
 void HttpConnection::begin_request() {
@@ -64,9 +64,8 @@ void HttpConnection::begin_request() {
   deadline_ = Clock::now() + limits_.header_time;
 }
 
-bool HttpConnection::fill(Clock::time_point deadline) {
-  std::array<pollfd, 2> descriptors = {{{.fd = socket_, .events = POLLIN, .revents = 0}, {.fd = -1, .events = 0, .revents = 0}}};
-  if ((poll_first(descriptors, deadline) & (POLLIN | POLLHUP)) == 0) return false;
+bool HttpConnection::fill(Clock::time_point deadline, AtStop at_stop) {
+  if ((wait(POLLIN, deadline, at_stop) & (POLLIN | POLLHUP)) == 0) return false;
   buffer_.resize(kReadBytes);
   ssize_t got = 0;
   do {
@@ -96,7 +95,8 @@ ssize_t HttpConnection::read(char* out, std::size_t size) {
   // A chunked body has more bytes than its content; the content itself is counted where it is gathered.
   const std::uint64_t most = in_body_ ? 2 * std::uint64_t{limits_.body_bytes} + kReadBytes : limits_.header_bytes;
   if (read_ >= most) return -1;
-  if (at_ == buffer_.size() && !fill(deadline_)) return -1;
+  // A request that is not here when the server is told to stop would be refused anyway.
+  if (at_ == buffer_.size() && !fill(deadline_, AtStop::GiveUp)) return -1;
   // Headers are read byte by byte, so that where they end is seen in time.
   const std::size_t count = std::min(buffer_.size() - at_, in_body_ ? size : std::size_t{1});
   std::memcpy(out, buffer_.data() + at_, count);
@@ -113,21 +113,21 @@ ssize_t HttpConnection::write(const char* data, std::size_t size) {
     if (sent >= 0) return sent;
     if (errno == EINTR) continue;
     if (errno != EAGAIN && errno != EWOULDBLOCK) return -1;
-    if (until(deadline).count() == 0 || (events_of(socket_, POLLOUT, until(deadline)) & POLLOUT) == 0) return -1;
+    if (until(deadline).count() == 0 || (wait(POLLOUT, deadline, AtStop::UntilEnd) & POLLOUT) == 0) return -1;
   }
 }
 
-bool HttpConnection::present() const { return (events_of(socket_, POLLRDHUP, std::chrono::milliseconds(0)) & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) == 0; }
+bool HttpConnection::present() const { return (wait(POLLRDHUP, Clock::now(), AtStop::UntilEnd) & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) == 0; }
 
 void HttpConnection::linger(std::chrono::milliseconds most) {
   const auto deadline = Clock::now() + most;
   ::shutdown(socket_, SHUT_WR);
-  while (until(deadline).count() > 0 && fill(deadline)) {
+  while (until(deadline).count() > 0 && fill(deadline, AtStop::UntilEnd)) {
   }
 }
 
-bool HttpConnection::is_readable() const { return at_ < buffer_.size() || events_of(socket_, POLLIN, until(deadline_)) != 0; }
-bool HttpConnection::is_writable() const { return (events_of(socket_, POLLOUT, limits_.write_time) & POLLOUT) != 0 && present(); }
+bool HttpConnection::is_readable() const { return at_ < buffer_.size() || wait(POLLIN, deadline_, AtStop::GiveUp) != 0; }
+bool HttpConnection::is_writable() const { return (wait(POLLOUT, Clock::now() + limits_.write_time, AtStop::UntilEnd) & POLLOUT) != 0 && present(); }
 void HttpConnection::get_remote_ip_and_port(std::string& ip, int& port) const { address(socket_, ::getpeername, ip, port); }
 void HttpConnection::get_local_ip_and_port(std::string& ip, int& port) const { address(socket_, ::getsockname, ip, port); }
 

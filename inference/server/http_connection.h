@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 // As Debian's library is built: these change the layout of its types.
@@ -19,8 +20,12 @@ namespace gauntlet {
 
 class HttpConnection : public httplib::Stream {
  public:
-  /// Does not own the socket. `stop` is a descriptor that becomes readable when the server is being stopped.
-  HttpConnection(int socket, int stop, const ServerLimits& limits) : socket_(socket), stop_(stop), limits_(limits) {}
+  using Clock = std::chrono::steady_clock;
+  /// When whatever still goes on must end: max() unless the server is being stopped.
+  using EndOfAll = std::function<Clock::time_point()>;
+
+  /// Does not own the socket. `stop` is a descriptor that becomes readable when the server is being stopped; by then `end` must know the end.
+  HttpConnection(int socket, int stop, EndOfAll end, const ServerLimits& limits) : socket_(socket), stop_(stop), end_(std::move(end)), limits_(limits) {}
 
   /// Waits for the first byte of a request. False when none came in `most`, the client left, or the server is being stopped.
   bool await_request(std::chrono::milliseconds most);
@@ -42,12 +47,16 @@ class HttpConnection : public httplib::Stream {
   socket_t socket() const override { return socket_; }
 
  private:
-  using Clock = std::chrono::steady_clock;
+  /// What a wait does when the server is told to stop.
+  enum class AtStop { GiveUp, UntilEnd };
 
-  bool fill(Clock::time_point deadline);
+  /// The socket's events; 0 when none of those that were wanted came in time.
+  int wait(short wanted, Clock::time_point deadline, AtStop at_stop) const;
+  bool fill(Clock::time_point deadline, AtStop at_stop);
   void watch_headers(char c);
 
   int socket_, stop_;
+  EndOfAll end_;
   const ServerLimits& limits_;
   std::string buffer_;
   std::size_t at_ = 0;

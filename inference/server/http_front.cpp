@@ -57,12 +57,20 @@ std::string host_name(const std::string& host) {
   return host.substr(0, host.find(':'));
 }
 
-bool is_json_type(const std::string& type) { return type.starts_with(kJson) && (type.size() == std::string_view(kJson).size() || type.find_first_of("; ") == std::string_view(kJson).size()); }
+/// Types are words without case; parameters may follow.
+bool is_json_type(const std::string& header) {
+  std::string type = header.substr(0, header.find_first_of("; \t"));
+  for (char& c : type) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return type == kJson;
+}
 
 class QueueOfThreads : public httplib::TaskQueue {
  public:
   explicit QueueOfThreads(std::size_t most) : threads_(most, kThreadIdle) {}
-  void enqueue(std::function<void()> job) override { threads_.run(std::move(job)); }
+  /// Without any thread the job runs here and now, where process_and_close_socket() knows it and refuses the client.
+  void enqueue(std::function<void()> job) override {
+    if (!threads_.run(job)) job();
+  }
   void shutdown() override { threads_.finish(); }
 
  private:
@@ -141,6 +149,7 @@ class HttpFront::Server : public httplib::Server {
 
  private:
   void accept_until_stopped() {
+    accepting_ = std::this_thread::get_id();
     while (true) {
       listen_after_bind();
       // Version 0.11 gives up when accept() fails once, if only because a client broke off before it was taken.
@@ -154,8 +163,8 @@ class HttpFront::Server : public httplib::Server {
   bool process_and_close_socket(socket_t socket) override {
     std::atomic<int>& open = service_.metrics().connections;
     const auto connections = static_cast<std::size_t>(++open);
-    HttpConnection connection(socket, stop_event_, limits_);
-    if (connections > limits_.connections) {
+    HttpConnection connection(socket, stop_event_, [this] { return service_.end(); }, limits_);
+    if (connections > limits_.connections || std::this_thread::get_id() == accepting_) {
       refuse(connection);
     } else {
       serve(connection);
@@ -281,6 +290,7 @@ class HttpFront::Server : public httplib::Server {
       return !large;
     });
     if (large) throw ApiRefusal(too_large());
+    if (!complete && service_.draining()) throw ApiRefusal(overloaded_error("the server is being stopped"));
     if (!complete) throw ApiRefusal({.status = 400, .message = "the body did not arrive whole, or not in time"});
     const auto answer = request.path == kRoutes[0].path ? service_.chat(body) : service_.complete(body);
     const Presence present = [progress = request.progress] { return progress(0, 0); };
@@ -304,6 +314,7 @@ class HttpFront::Server : public httplib::Server {
   const ServerLimits& limits_;
   int stop_event_;
   int port_ = -1;
+  std::thread::id accepting_;  ///< written before there is any connection
   std::atomic<bool> ended_ = false;
   std::jthread thread_;
 };

@@ -45,6 +45,8 @@ class ModelService {
   /// From now on requests are refused, and what runs has a while to finish.
   void drain();
   bool draining() const { return draining_.load(); }
+  /// When what runs must have ended; max() before drain().
+  std::chrono::steady_clock::time_point end() const { return end_.load(); }
 
  private:
   struct Numbered {
