@@ -189,6 +189,47 @@ def check_sampling(client):
     assert "".join(c.choices[0].text for c in client.completions.create(model="golden", prompt="one", max_tokens=4, temperature=0, stream=True)) == completion.choices[0].text
 
 
+def check_required_forms(client):
+    """Schemas as the client library makes them of types, and replies of random weights as it reads them back."""
+    from typing import Literal
+
+    import openai
+    import pydantic
+
+    class Verdict(pydantic.BaseModel):
+        verdict: Literal["yes", "no"]
+        steps: int = pydantic.Field(ge=0, le=99)
+
+    class Look(pydantic.BaseModel):
+        """Looks at a place."""
+
+        place: Literal["here", "there"]
+        twice: bool
+
+    ask = {"model": "golden", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 500, "extra_body": {"chat_template_kwargs": {"thinking": False}}}
+    for seed in range(3):
+        parsed = client.chat.completions.parse(**ask, seed=seed, response_format=Verdict).choices[0].message.parsed
+        assert isinstance(parsed, Verdict)
+        # The library's own accumulation of a stream.
+        with client.chat.completions.stream(**ask, seed=seed, response_format=Verdict) as stream:
+            for _ in stream:
+                pass
+            assert stream.get_final_completion().choices[0].message.parsed == parsed
+    tool = openai.pydantic_function_tool(Look)
+    assert tool["function"]["strict"] is True
+    reply = client.chat.completions.parse(**ask, n=4, tools=[tool], tool_choice="required")
+    calls = [call for choice in reply.choices for call in choice.message.tool_calls]
+    assert len(calls) >= 4 and all(isinstance(call.function.parsed_arguments, Look) for call in calls)
+    named = client.chat.completions.create(**ask, tools=[tool], tool_choice={"type": "function", "function": {"name": "Look"}})
+    assert [call.function.name for call in named.choices[0].message.tool_calls] == ["Look"]
+    odd = {"type": "function", "function": {"name": "odd", "strict": True, "parameters": {"type": "object", "not": {"type": "null"}}}}
+    try:
+        client.chat.completions.create(**ask, tools=[odd])
+        raise AssertionError("a strict tool whose schema cannot be followed was accepted")
+    except openai.BadRequestError as refused:
+        assert refused.param == "tools" and "not" in refused.message
+
+
 def check_errors(client, base):
     import openai
 
@@ -266,9 +307,10 @@ def inside(arguments):
         client = client_of(base)
         check_models(client, "golden")
         check_sampling(client)
+        check_required_forms(client)
         check_errors(client, base)
         check_many(base)
-        print("openai: seeds, samples, log-probabilities, text completions, errors against gauntlet serve model: ok")
+        print("openai: seeds, samples, log-probabilities, text completions, schemas, strict tools, errors against gauntlet serve model: ok")
     return 0
 
 
