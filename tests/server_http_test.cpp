@@ -297,6 +297,27 @@ TEST_CASE("beyond its connections the server says so, and serves again when some
   CHECK(stage.get("/health").status == 200);
 }
 
+TEST_CASE("requests that are too large together are told to come back, until the answers to some are over") {
+  ServerSetting setting;
+  setting.service.limits.bodies_bytes = 10'000;
+  setting.pages = 40'000;
+  const ServerStage stage([](const std::string& prompt) { return ScriptedReply{.text = "</think>word ", .endless = prompt.find("forever") != std::string::npos}; }, setting);
+  const std::string large(6'000, 'x');
+  {
+    RawClient streaming(stage.front->port());
+    streaming.send(stream_request("forever " + large));
+    REQUIRE(streaming.read_until("200 OK"));
+    const auto refused = stage.chat(ask(large));
+    CHECK(refused.status == 503);
+    CHECK(refused.code() == "\"overloaded\"");
+    CHECK(stage.chat(ask("small")).status == 200);
+    CHECK(stage.chat(ask("small")).status == 200);
+  }
+  while (stage.service->metrics().connections > 0) std::this_thread::yield();
+  CHECK(stage.chat(ask(large)).status == 200);
+  CHECK(stage.chat(ask(large)).status == 200);
+}
+
 /// The socket on which this process listens at `port`.
 int listening_socket(int port) {
   for (int fd = 3; fd < 1024; ++fd) {

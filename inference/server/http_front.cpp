@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "inference/server/body_budget.h"
 #include "inference/server/growing_threads.h"
 #include "inference/server/http_connection.h"
 
@@ -283,16 +284,21 @@ class HttpFront::Server : public httplib::Server {
 
   void post(const httplib::Request& request, httplib::Response& response, const httplib::ContentReader& read) {
     std::string body;
-    bool large = false;
+    // As long as there is an answer to come the conversation is in memory, in one form or another.
+    const auto share = std::make_shared<BodyBudget::Share>(bodies_);
+    bool large = false, crowded = false;
     const bool complete = read([&](const char* data, std::size_t size) {
       large = body.size() + size > limits_.body_bytes;
-      if (!large) body.append(data, size);
-      return !large;
+      crowded = !large && !share->take(size);
+      if (!large && !crowded) body.append(data, size);
+      return !large && !crowded;
     });
     if (large) throw ApiRefusal(too_large());
+    if (crowded) throw ApiRefusal(overloaded_error("the requests in work are too large together; try again later"));
     if (!complete && service_.draining()) throw ApiRefusal(overloaded_error("the server is being stopped"));
     if (!complete) throw ApiRefusal({.status = 400, .message = "the body did not arrive whole, or not in time"});
     const auto answer = request.path == kRoutes[0].path ? service_.chat(body) : service_.complete(body);
+    body = std::string();
     const Presence present = [progress = request.progress] { return progress(0, 0); };
     response.set_header("X-Request-Id", answer->id());
     response.status = 200;
@@ -302,7 +308,7 @@ class HttpFront::Server : public httplib::Server {
       return;
     }
     response.set_header("Cache-Control", "no-cache");
-    response.set_chunked_content_provider("text/event-stream", [answer, present](std::size_t, httplib::DataSink& sink) {
+    response.set_chunked_content_provider("text/event-stream", [answer, present, share](std::size_t, httplib::DataSink& sink) {
       if (!answer->stream([&](std::string_view bytes) { return sink.write(bytes.data(), bytes.size()); }, present)) return false;
       sink.done();
       return true;
@@ -312,6 +318,7 @@ class HttpFront::Server : public httplib::Server {
   HttpOptions options_;
   ModelService& service_;
   const ServerLimits& limits_;
+  BodyBudget bodies_{limits_.bodies_bytes};
   int stop_event_;
   int port_ = -1;
   std::thread::id accepting_;  ///< written before there is any connection

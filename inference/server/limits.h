@@ -12,6 +12,7 @@ struct ServerLimits {
   // Of a request's bytes, kept by the HTTP front.
   std::size_t header_bytes = std::size_t{64} << 10;  ///< request line and headers together
   std::size_t body_bytes = std::size_t{16} << 20;
+  std::size_t bodies_bytes = std::size_t{256} << 20; ///< of all requests in work together; beyond: 503
   std::chrono::milliseconds header_time{10'000};     ///< from the first byte to the end of the headers
   std::chrono::milliseconds body_time{60'000};
   std::chrono::milliseconds write_time{30'000};      ///< a client that takes nothing for so long has left
