@@ -26,7 +26,7 @@ void Answer::take(const GenerationEvent& event, std::vector<ChoiceDelta>& deltas
   Choice& choice = *choices_[index];
   if (ended_[index] != 0) return;
   if (event.kind == GenerationEvent::Kind::Token) {
-    if (!begun_) setting_.metrics.add_first_token(std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
+    if (!begun_) setting_.metrics.add_first_token(std::chrono::duration<double>(std::chrono::steady_clock::now() - setting_.start).count());
     begun_ = true;
     if (choice.complete()) return;
     deltas[index].append(choice.token(event.token));
@@ -69,7 +69,7 @@ Answer::Outcome Answer::run(const std::function<bool(std::vector<ChoiceDelta>&)>
     spoke = now;
     if (!emit(deltas)) return Outcome::ClientLeft;
   }
-  setting_.metrics.add_duration(std::chrono::duration<double>(Clock::now() - start_).count());
+  setting_.metrics.add_duration(std::chrono::duration<double>(Clock::now() - setting_.start).count());
   return Outcome::Finished;
 }
 

@@ -26,6 +26,7 @@ using Writer = std::function<bool(std::string_view)>;
 struct AnswerSetting {
   const ServerLimits& limits;
   ServerMetrics& metrics;
+  std::chrono::steady_clock::time_point start;  ///< when the request was there, whole
   /// Whether running work must end now: the server is being stopped, and the time to finish is over.
   std::function<bool()> must_end;
 };
@@ -70,7 +71,6 @@ class Answer {
   void take(const GenerationEvent& event, std::vector<ChoiceDelta>& deltas);
   Usage usage() const;
 
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::vector<char> ended_;
   std::size_t running_ = 0;
   std::int64_t cached_ = 0;

@@ -92,8 +92,8 @@ void ModelService::drain() {
   draining_ = true;
 }
 
-AnswerSetting ModelService::setting() {
-  return {.limits = options_.limits, .metrics = metrics_, .must_end = [this] { return draining_.load() && std::chrono::steady_clock::now() >= end_.load(); }};
+AnswerSetting ModelService::setting(std::chrono::steady_clock::time_point start) {
+  return {.limits = options_.limits, .metrics = metrics_, .start = start, .must_end = [this] { return draining_.load() && std::chrono::steady_clock::now() >= end_.load(); }};
 }
 
 ModelService::Numbered ModelService::next(const char* prefix, const GenerationOptions& options) {
@@ -145,6 +145,7 @@ std::shared_ptr<Answer> ModelService::chat(std::string_view body) {
   check_served(call.options);
   // Who goes on after the end token wants the model as it is.
   if (!call.wish && options_.constrain_calls && call.request.tools && !call.options.ignore_end) {
+  const auto start = std::chrono::steady_clock::now();
     call.wish = ConstraintWish{.kind = ConstraintWish::Kind::OwnChoice, .tools = call.request.tools, .parallel = call.parallel_calls, .mode = call.request.mode};
   }
   auto restriction = constraint(call.wish);
@@ -156,7 +157,7 @@ std::shared_ptr<Answer> ModelService::chat(std::string_view body) {
   EngineRequest request = engine_request(prompt.ids, call.options, numbered.seed, "messages");
   request.top_logprobs = call.top_logprobs;
   request.constraint = std::move(restriction);
-  auto answer = std::make_shared<ChatAnswer>(setting(), engine_, std::move(numbered.head), codec_, std::move(call), std::move(prompt), numbered.code);
+  auto answer = std::make_shared<ChatAnswer>(setting(start), engine_, std::move(numbered.head), codec_, std::move(call), std::move(prompt), numbered.code);
   refusing("", [&] { answer->start(std::move(request)); });
   return answer;
 }
@@ -169,6 +170,7 @@ std::shared_ptr<Answer> ModelService::complete(std::string_view body) {
   for (std::size_t i = 0; i < call.prompts.size(); ++i) {
     std::vector<std::int32_t> ids;
     if (const auto* text = std::get_if<std::string>(&call.prompts[i])) {
+  const auto start = std::chrono::steady_clock::now();
       // A client's text has no special tokens; what begins every text is the server's to add.
       std::vector<TextPiece> pieces;
       if (call.add_special) pieces.push_back({.text = codec_->format().begin_of_text(), .origin = Origin::Template});
@@ -186,7 +188,7 @@ std::shared_ptr<Answer> ModelService::complete(std::string_view body) {
     request.prompt_logprobs = call.echo && call.logprobs;
     requests.push_back(std::move(request));
   }
-  auto answer = std::make_shared<CompletionAnswer>(setting(), engine_, std::move(numbered.head), codec_, std::move(call));
+  auto answer = std::make_shared<CompletionAnswer>(setting(start), engine_, std::move(numbered.head), codec_, std::move(call));
   for (auto& request : requests) refusing("", [&] { answer->start(std::move(request)); });
   return answer;
 }

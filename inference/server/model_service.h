@@ -55,7 +55,7 @@ class ModelService {
     std::uint64_t seed = 0;
   };
   Numbered next(const char* prefix, const GenerationOptions& options);
-  AnswerSetting setting();
+  AnswerSetting setting(std::chrono::steady_clock::time_point start);
   void check_served(const GenerationOptions& options) const;
   EngineRequest engine_request(std::vector<std::int32_t> prompt, const GenerationOptions& options, std::uint64_t seed, const char* member) const;
   std::unique_ptr<TokenConstraint> constraint(const std::optional<ConstraintWish>& wish) const;
