@@ -12,11 +12,13 @@ ChatCodec::ChatCodec(const std::string& name, int vocab, std::shared_ptr<const T
     : tokenizer_(std::move(tokenizer)), format_(std::move(format)), end_id_(tokenizer_->find_id(format_->end_of_reply())) {
   require(end_id_ >= 0, ErrorKind::Input, fmt::format("{}: the tokenizer lacks {}, which ends a reply in the {} format", name, format_->end_of_reply(), format_->name()));
   require(static_cast<int>(tokenizer_->vocab_size()) <= vocab, ErrorKind::Input, fmt::format("{}: the tokenizer has {} ids, the model {}", name, tokenizer_->vocab_size(), vocab));
+  for (std::size_t id = 0; id < tokenizer_->vocab_size(); ++id) longest_token_ = std::max(longest_token_, tokenizer_->token_bytes(static_cast<std::int32_t>(id)).size());
 }
 
-EncodedChat ChatCodec::encode(const ChatRequest& request) {
+EncodedChat ChatCodec::encode(const ChatRequest& request, const std::function<void(std::size_t least_ids)>& check) {
   const auto pieces = format_->render(request);
   EncodedChat out{.text = MarkedText(pieces), .ids = {}, .smuggled = 0};
+  if (check) check(least_ids(out.text.text.size()));
   std::vector<std::size_t> ends;  // places where a reply ends, by the template's own hand
   const std::string end_text = format_->end_of_reply();
   std::size_t at = 0;

@@ -4,6 +4,7 @@
 // becomes a special token, and replies keep the ids with which they were sampled.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -32,8 +33,12 @@ class ChatCodec {
   const PromptFormat& format() const { return *format_; }
   std::int32_t end_id() const { return end_id_; }
 
-  /// Throws Error(Usage) for a conversation that the format cannot write.
-  EncodedChat encode(const ChatRequest& request);
+  /// The fewest ids that so many bytes of text can be.
+  std::size_t least_ids(std::size_t bytes) const { return bytes / longest_token_; }
+
+  /// Throws Error(Usage) for a conversation that the format cannot write. `check` gets the fewest ids that the prompt can have, before the work
+  /// of finding them, and may throw.
+  EncodedChat encode(const ChatRequest& request, const std::function<void(std::size_t least_ids)>& check = {});
   /// A reply that the model ended itself.
   void remember(const EncodedChat& prompt, std::span<const std::int32_t> reply);
 
@@ -41,6 +46,7 @@ class ChatCodec {
   std::shared_ptr<const Tokenizer> tokenizer_;   ///< shared with whoever else reads ids
   std::shared_ptr<const PromptFormat> format_;   ///< shared with the caller that chose it
   std::int32_t end_id_ = -1;
+  std::size_t longest_token_ = 1;                ///< bytes
   ReplyMemory memory_;
 };
 

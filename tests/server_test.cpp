@@ -418,6 +418,30 @@ TEST_CASE("replies of a given form are asked of the constraint maker, and refuse
   CHECK(bad.json().at("error").at("param") == "response_format");
 }
 
+TEST_CASE("a text that cannot fit is refused before it is tokenised, and no grammar is compiled for a prompt without room") {
+  int made = 0;
+  const auto make = [&](const ConstraintWish&) -> std::unique_ptr<TokenConstraint> {
+    ++made;
+    return nullptr;
+  };
+  const ServerStage stage(always("</think>ok"), {.service = {.name = "tiny", .constraints = make}, .pages = 4});
+  std::string many;
+  for (int i = 0; i < 400; ++i) many += "hi ";
+  CHECK(stage.codec->least_ids(many.size()) < 256);
+  CHECK(stage.tokenizer->encode(many, SpecialTokens::AsText).size() > 256);
+  for (const auto& [text, untried] : {std::pair{std::string(1'000'000, 'x'), true}, std::pair{many, false}}) {
+    const auto chat = stage.chat(with(ask(text), {{"response_format", {{"type", "json_object"}}}})), completion = stage.complete({{"prompt", text}});
+    for (const auto* reply : {&chat, &completion}) {
+      CHECK(reply->status == 400);
+      CHECK(reply->code() == "\"context_length_exceeded\"");
+      CHECK((reply->body.find("the prompt has at least") != std::string::npos) == untried);
+    }
+  }
+  CHECK(made == 0);
+  CHECK(stage.chat(with(ask("hi"), {{"response_format", {{"type", "json_object"}}}})).status == 200);
+  CHECK(made == 1);
+}
+
 TEST_CASE("what fails after the headers is an event of the stream") {
   const ServerStage stage(always("</think>ok"), {.service = {.name = "tiny", .constraints = [](const ConstraintWish&) -> std::unique_ptr<TokenConstraint> {
                                                    return std::make_unique<OneToken>(100'000'000, 0, 100'000'001);  // allows nothing that exists

@@ -129,11 +129,15 @@ std::unique_ptr<TokenConstraint> ModelService::constraint(const std::optional<Co
   return refusing(json ? "response_format" : "tools", [&] { return options_.constraints(*wish); });
 }
 
-EngineRequest ModelService::engine_request(std::vector<std::int32_t> prompt, const GenerationOptions& options, std::uint64_t seed, const char* member) const {
+void ModelService::check_length(std::size_t tokens, const char* about, const char* member) const {
   const int context = engine_->max_context();
-  if (prompt.size() >= static_cast<std::size_t>(context)) {
-    refuse_member(member, fmt::format("this model's maximum context length is {} tokens, with at least one for the reply; the prompt has {}", context, prompt.size()), "context_length_exceeded");
-  }
+  if (tokens < static_cast<std::size_t>(context)) return;
+  refuse_member(member, fmt::format("this model's maximum context length is {} tokens, with at least one for the reply; the prompt has {}{}", context, about, tokens), "context_length_exceeded");
+}
+
+EngineRequest ModelService::engine_request(std::vector<std::int32_t> prompt, const GenerationOptions& options, std::uint64_t seed, const char* member) const {
+  check_length(prompt.size(), "", member);
+  const int context = engine_->max_context();
   EngineRequest out{.prompt = std::move(prompt), .sampling = options.sampling, .samples = options.samples, .max_tokens = options.max_tokens.value_or(context), .stop_ids = options.stop_ids};
   out.sampling.seed = seed;
   if (!options.ignore_end) out.stop_ids.push_back(codec_->end_id());
@@ -141,17 +145,20 @@ EngineRequest ModelService::engine_request(std::vector<std::int32_t> prompt, con
 }
 
 std::shared_ptr<Answer> ModelService::chat(std::string_view body) {
+  const auto start = std::chrono::steady_clock::now();
   ChatCall call = parse_chat_call(parse_request_body(body, options_.limits.json_depth), options_.limits, options_.mode);
   check_served(call.options);
   // Who goes on after the end token wants the model as it is.
   if (!call.wish && options_.constrain_calls && call.request.tools && !call.options.ignore_end) {
-  const auto start = std::chrono::steady_clock::now();
     call.wish = ConstraintWish{.kind = ConstraintWish::Kind::OwnChoice, .tools = call.request.tools, .parallel = call.parallel_calls, .mode = call.request.mode};
   }
+  const auto check = [&](std::size_t least) { check_length(least, "at least ", "messages"); };
+  EncodedChat prompt = refusing("messages", [&] { return codec_->encode(call.request, check); });
+  check_length(prompt.ids.size(), "", "messages");
+  // Compiling a grammar is work; for a prompt without room it is not done.
   auto restriction = constraint(call.wish);
   // After its last token a grammar allows the end alone, again and again.
   if (restriction) call.options.ignore_end = false;
-  EncodedChat prompt = refusing("messages", [&] { return codec_->encode(call.request); });
   metrics_.count_smuggled(prompt.smuggled);
   Numbered numbered = next("chatcmpl-", call.options);
   EngineRequest request = engine_request(prompt.ids, call.options, numbered.seed, "messages");
@@ -163,6 +170,7 @@ std::shared_ptr<Answer> ModelService::chat(std::string_view body) {
 }
 
 std::shared_ptr<Answer> ModelService::complete(std::string_view body) {
+  const auto start = std::chrono::steady_clock::now();
   CompletionCall call = parse_completion_call(parse_request_body(body, options_.limits.json_depth), options_.limits);
   check_served(call.options);
   Numbered numbered = next("cmpl-", call.options);
@@ -170,11 +178,11 @@ std::shared_ptr<Answer> ModelService::complete(std::string_view body) {
   for (std::size_t i = 0; i < call.prompts.size(); ++i) {
     std::vector<std::int32_t> ids;
     if (const auto* text = std::get_if<std::string>(&call.prompts[i])) {
-  const auto start = std::chrono::steady_clock::now();
       // A client's text has no special tokens; what begins every text is the server's to add.
       std::vector<TextPiece> pieces;
       if (call.add_special) pieces.push_back({.text = codec_->format().begin_of_text(), .origin = Origin::Template});
       pieces.push_back({.text = *text, .origin = Origin::Data});
+      check_length(codec_->least_ids(text->size()), "at least ", "prompt");
       const Encoding encoding = refusing("prompt", [&] { return codec_->tokenizer().encode(pieces); });
       metrics_.count_smuggled(encoding.smuggled);
       ids = encoding.ids;

@@ -57,6 +57,8 @@ class ModelService {
   Numbered next(const char* prefix, const GenerationOptions& options);
   AnswerSetting setting(std::chrono::steady_clock::time_point start);
   void check_served(const GenerationOptions& options) const;
+  /// Throws ApiRefusal for a prompt that has no room in the context. `about` goes before the number: "", or what else there is to say of it.
+  void check_length(std::size_t tokens, const char* about, const char* member) const;
   EngineRequest engine_request(std::vector<std::int32_t> prompt, const GenerationOptions& options, std::uint64_t seed, const char* member) const;
   std::unique_ptr<TokenConstraint> constraint(const std::optional<ConstraintWish>& wish) const;
 
