@@ -38,7 +38,8 @@ int current_device() {
 std::string checked_device(const ModelConfig& config, const CudaBackendOptions& options, int index) {
   cudaDeviceProp properties{};
   cuda_check(cudaGetDeviceProperties(&properties, index));
-  check_cuda_model(config, options.cache, options.terms, {.major = properties.major, .minor = properties.minor, .shared_bytes = shared_limit()}, properties.name);
+  check_cuda_model(config, options.cache, options.terms,
+                   {.major = properties.major, .minor = properties.minor, .shared_bytes = shared_limit()}, properties.name);
   return fmt::format("{} (sm_{}{})", properties.name, properties.major, properties.minor);
 }
 
@@ -55,11 +56,11 @@ struct CudaBackend::Impl {
   ModelConfig config;
   CudaBackendOptions options;
   int device_index = 0;
-  std::string device;                     ///< in words
+  std::string device;  ///< in words
   Stream stream;
   CudaWeights weights;
   Decoder decoder;
-  int page_stride;                        ///< the most pages of a sequence
+  int page_stride;  ///< the most pages of a sequence
   Selections* selections = nullptr;
 
   /// One upload a step: ids, positions, sequences, rows of logits, page tables.
@@ -70,9 +71,9 @@ struct CudaBackend::Impl {
   DeviceBuffer<kernels::DrawnRow> drawn;
   PinnedBuffer<kernels::DrawnRow> drawn_host;
   std::vector<SampledToken> tokens;
-  DeviceBuffer<float> logits;             ///< [kLogitRows, vocab]
-  DeviceBuffer<Bf16> last;                ///< [kLogitRows, dim], final norm
-  PinnedBuffer<float> host_logits;        ///< grows with what is asked for
+  DeviceBuffer<float> logits;       ///< [kLogitRows, vocab]
+  DeviceBuffer<Bf16> last;          ///< [kLogitRows, dim], final norm
+  PinnedBuffer<float> host_logits;  ///< grows with what is asked for
   struct Recorded {
     Graph graph;
     std::uint64_t used = 0;
@@ -88,9 +89,16 @@ struct CudaBackend::Impl {
         device_index(current_device()),
         device(checked_device(from.config, o, device_index)),
         weights(upload_weights(from)),
-        decoder(config, weights, {.pages = o.pages, .max_tokens = o.max_tokens, .cache = o.cache, .dense_attention = o.dense_attention, .terms = o.terms}, stream),
+        decoder(config, weights,
+                {.pages = o.pages,
+                 .max_tokens = o.max_tokens,
+                 .cache = o.cache,
+                 .dense_attention = o.dense_attention,
+                 .terms = o.terms},
+                stream),
         page_stride(static_cast<int>(std::min<std::int64_t>((config.max_positions + kPageTokens - 1) / kPageTokens, o.pages))) {
-    const auto most = static_cast<std::size_t>(o.max_tokens), rows = static_cast<std::size_t>(std::min(o.max_tokens, kLogitRows));
+    const auto most = static_cast<std::size_t>(o.max_tokens),
+               rows = static_cast<std::size_t>(std::min(o.max_tokens, kLogitRows));
     staging = PinnedBuffer<std::int32_t>(most * (4 + static_cast<std::size_t>(page_stride)));
     inputs = DeviceBuffer<std::int32_t>(staging.size());
     draw_staging = PinnedBuffer<kernels::DrawRow>(most);
@@ -106,7 +114,7 @@ struct CudaBackend::Impl {
   /// What a step needs on the device, and where it lies in `inputs`.
   struct Plan {
     int tokens = 0, sequences = 0, rows = 0, longest = 1, pages = 0;
-    bool replayable = false;              ///< every sequence decodes one token and wants its logits
+    bool replayable = false;  ///< every sequence decodes one token and wants its logits
   };
   Plan stage(std::span<const SequenceStep> steps);
   kernels::TokenBatch batch(const Plan& plan) const;
@@ -119,19 +127,24 @@ struct CudaBackend::Impl {
 
 CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> steps) {
   Plan plan;
-  if (steps.size() > static_cast<std::size_t>(options.max_tokens)) fail(ErrorKind::Internal, fmt::format("{} sequences in one pass; at most {}", steps.size(), options.max_tokens));
+  if (steps.size() > static_cast<std::size_t>(options.max_tokens))
+    fail(ErrorKind::Internal, fmt::format("{} sequences in one pass; at most {}", steps.size(), options.max_tokens));
   plan.sequences = static_cast<int>(steps.size());
   plan.replayable = options.graphs && selections == nullptr;
   for (const auto& step : steps) {
     plan.tokens += static_cast<int>(step.ids.size());
     const auto end = step.start + static_cast<std::int64_t>(step.ids.size());
-    if (step.start < 0 || end > std::min({config.max_positions, static_cast<std::int64_t>(step.pages.size()) * kPageTokens, std::int64_t{options.pages} * kPageTokens})) {
-      fail(ErrorKind::Internal, fmt::format("a step ends at position {}; its {} pages and the {} positions of the model hold less", end, step.pages.size(), config.max_positions));
+    if (step.start < 0 || end > std::min({config.max_positions, static_cast<std::int64_t>(step.pages.size()) * kPageTokens,
+                                          std::int64_t{options.pages} * kPageTokens})) {
+      fail(ErrorKind::Internal,
+           fmt::format("a step ends at position {}; its {} pages and the {} positions of the model hold less", end,
+                       step.pages.size(), config.max_positions));
     }
     plan.longest = std::max(plan.longest, static_cast<int>(end));
     plan.replayable = plan.replayable && step.ids.size() == 1 && step.logits != LogitsOf::None;
   }
-  require(plan.tokens <= options.max_tokens, ErrorKind::Internal, fmt::format("{} tokens in one pass; at most {}", plan.tokens, options.max_tokens));
+  require(plan.tokens <= options.max_tokens, ErrorKind::Internal,
+          fmt::format("{} tokens in one pass; at most {}", plan.tokens, options.max_tokens));
   const int needed = (plan.longest + kPageTokens - 1) / kPageTokens;
   plan.pages = plan.replayable ? padded_pages(needed, page_stride) : needed;
   const int padded = plan.replayable ? std::min(padded_rows(plan.tokens), options.max_tokens) : plan.tokens;
@@ -147,15 +160,18 @@ CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> s
   for (int s = 0; s < plan.sequences; ++s) {
     const SequenceStep& step = steps[static_cast<std::size_t>(s)];
     for (std::size_t i = 0; i < step.ids.size(); ++i, ++token) {
-      if (step.ids[i] < 0 || step.ids[i] >= config.vocab) fail(ErrorKind::Internal, fmt::format("the token id {} is outside the vocabulary", step.ids[i]));
+      if (step.ids[i] < 0 || step.ids[i] >= config.vocab)
+        fail(ErrorKind::Internal, fmt::format("the token id {} is outside the vocabulary", step.ids[i]));
       ids[token] = step.ids[i];
       positions[token] = static_cast<std::int32_t>(step.start) + static_cast<std::int32_t>(i);
       sequences[token] = s;
-      if (step.logits == LogitsOf::All || (step.logits == LogitsOf::Last && i + 1 == step.ids.size())) rows[plan.rows++] = token;
+      if (step.logits == LogitsOf::All || (step.logits == LogitsOf::Last && i + 1 == step.ids.size()))
+        rows[plan.rows++] = token;
     }
     const std::size_t used = (static_cast<std::size_t>(step.start) + step.ids.size() + kPageTokens - 1) / kPageTokens;
     for (std::size_t p = 0; p < used; ++p) {
-      if (step.pages[p] < 0 || step.pages[p] >= options.pages) fail(ErrorKind::Internal, fmt::format("the page {} is outside the cache", step.pages[p]));
+      if (step.pages[p] < 0 || step.pages[p] >= options.pages)
+        fail(ErrorKind::Internal, fmt::format("the page {} is outside the cache", step.pages[p]));
       tables[static_cast<std::size_t>(s) * static_cast<std::size_t>(plan.pages) + p] = step.pages[p];
     }
   }
@@ -167,7 +183,9 @@ CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> s
   }
   plan.tokens = token;
   const auto upload = [&](const std::int32_t* from, std::size_t size) {
-    if (size > 0) cuda_check(cudaMemcpyAsync(inputs.data() + (from - staging.data()), from, size * sizeof(std::int32_t), cudaMemcpyHostToDevice, stream.get()));
+    if (size > 0)
+      cuda_check(cudaMemcpyAsync(inputs.data() + (from - staging.data()), from, size * sizeof(std::int32_t),
+                                 cudaMemcpyHostToDevice, stream.get()));
   };
   if (most <= 1024) {  // one copy costs less than four, up to some size
     upload(ids, 4 * most + static_cast<std::size_t>(plan.sequences) * static_cast<std::size_t>(plan.pages));
@@ -182,18 +200,44 @@ CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> s
 kernels::TokenBatch CudaBackend::Impl::batch(const Plan& plan) const {
   const std::int32_t* at = inputs.data();
   const auto most = options.max_tokens;
-  return {.tokens = plan.tokens, .ids = at, .positions = at + most, .sequences = at + 2 * most, .pages = at + 4 * most, .page_stride = plan.pages};
+  return {.tokens = plan.tokens,
+          .ids = at,
+          .positions = at + most,
+          .sequences = at + 2 * most,
+          .pages = at + 4 * most,
+          .page_stride = plan.pages};
 }
 
 /// Logits of `rows` tokens, into `logits`.
 void CudaBackend::Impl::make_logits(int first, int rows, const std::int32_t* source) {
-  kernels::rms_norm({.rows = rows, .dim = config.dim, .eps = static_cast<float>(config.norm_eps), .source_rows = source == nullptr ? nullptr : source + first, .x = decoder.stream(), .weight = weights.final_norm.data(), .y = last.data(), .y_float = nullptr}, stream.get());
+  kernels::rms_norm({.rows = rows,
+                     .dim = config.dim,
+                     .eps = static_cast<float>(config.norm_eps),
+                     .source_rows = source == nullptr ? nullptr : source + first,
+                     .x = decoder.stream(),
+                     .weight = weights.final_norm.data(),
+                     .y = last.data(),
+                     .y_float = nullptr},
+                    stream.get());
   const DeviceBuffer<Bf16>& head = weights.head.size() > 0 ? weights.head : weights.embedding;
-  decoder.products().multiply({.rows = rows, .outputs = config.vocab, .inner = config.dim, .weights = head.data(), .x = last.data(), .x_stride = config.dim, .y = logits.data(), .y_stride = config.vocab}, stream.get());
+  decoder.products().multiply({.rows = rows,
+                               .outputs = config.vocab,
+                               .inner = config.dim,
+                               .weights = head.data(),
+                               .x = last.data(),
+                               .x_stride = config.dim,
+                               .y = logits.data(),
+                               .y_stride = config.vocab},
+                              stream.get());
 }
 
 void CudaBackend::Impl::draw_tokens(int first, int rows) {
-  kernels::draw({.rows = rows, .vocab = config.vocab, .parameters = draw_rows.data() + first, .logits = logits.data(), .out = drawn.data() + first}, stream.get());
+  kernels::draw({.rows = rows,
+                 .vocab = config.vocab,
+                 .parameters = draw_rows.data() + first,
+                 .logits = logits.data(),
+                 .out = drawn.data() + first},
+                stream.get());
 }
 
 void CudaBackend::Impl::stage_draws(std::span<const RowWish> wishes, int rows) {
@@ -202,11 +246,16 @@ void CudaBackend::Impl::stage_draws(std::span<const RowWish> wishes, int rows) {
     row.temperature = 0;
     if (i < wishes.size() && wishes[i].draw != nullptr) {
       const SamplingParameters& p = *wishes[i].draw;
-      row = {.temperature = static_cast<float>(p.temperature), .top_p = static_cast<float>(p.top_p), .min_p = static_cast<float>(p.min_p), .top_k = p.top_k, .uniform = uniform_draw(p.seed, wishes[i].step)};
+      row = {.temperature = static_cast<float>(p.temperature),
+             .top_p = static_cast<float>(p.top_p),
+             .min_p = static_cast<float>(p.min_p),
+             .top_k = p.top_k,
+             .uniform = uniform_draw(p.seed, wishes[i].step)};
     }
     draw_staging.data()[i] = row;
   }
-  cuda_check(cudaMemcpyAsync(draw_rows.data(), draw_staging.data(), static_cast<std::size_t>(rows) * sizeof(kernels::DrawRow), cudaMemcpyHostToDevice, stream.get()));
+  cuda_check(cudaMemcpyAsync(draw_rows.data(), draw_staging.data(), static_cast<std::size_t>(rows) * sizeof(kernels::DrawRow),
+                             cudaMemcpyHostToDevice, stream.get()));
 }
 
 /// True if a graph ran, between the two events.
@@ -228,7 +277,8 @@ bool CudaBackend::Impl::replay(const Plan& plan, bool draw) {
   body();
   recorded.graph = Graph::record(stream, body);
   if (graphs.size() > kMostGraphs) {
-    graphs.erase(std::min_element(graphs.begin(), graphs.end(), [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
+    graphs.erase(std::min_element(graphs.begin(), graphs.end(),
+                                  [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
   }
   return false;
 }
@@ -237,7 +287,8 @@ DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std:
   cuda_check(cudaSetDevice(device_index));  // of this thread, which need not be the one that made the backend
   const Plan plan = stage(steps);
   if (plan.tokens == 0) return {};
-  require(wishes == nullptr || static_cast<int>(wishes->size()) == plan.rows, ErrorKind::Internal, "one wish is needed for each row of logits");
+  require(wishes == nullptr || static_cast<int>(wishes->size()) == plan.rows, ErrorKind::Internal,
+          "one wish is needed for each row of logits");
   const bool draw = wishes != nullptr;
   if (draw) stage_draws(*wishes, plan.replayable ? plan.tokens : plan.rows);
   std::vector<int> wanted;
@@ -245,14 +296,17 @@ DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std:
     if (!draw || (*wishes)[static_cast<std::size_t>(r)].draw == nullptr) wanted.push_back(r);
   }
   const auto vocab = static_cast<std::size_t>(config.vocab);
-  if (host_logits.size() < wanted.size() * vocab) host_logits = PinnedBuffer<float>(std::max(wanted.size() * vocab, 2 * host_logits.size()));
+  if (host_logits.size() < wanted.size() * vocab)
+    host_logits = PinnedBuffer<float>(std::max(wanted.size() * vocab, 2 * host_logits.size()));
   std::size_t next = 0;
   const auto fetch = [&](int first, int rows) {
     // Neighbouring rows travel together.
     while (next < wanted.size() && wanted[next] < first + rows) {
       std::size_t end = next + 1;
       while (end < wanted.size() && wanted[end] < first + rows && wanted[end] == wanted[end - 1] + 1) ++end;
-      cuda_check(cudaMemcpyAsync(host_logits.data() + next * vocab, logits.data() + static_cast<std::size_t>(wanted[next] - first) * vocab, (end - next) * vocab * sizeof(float), cudaMemcpyDeviceToHost, stream.get()));
+      cuda_check(cudaMemcpyAsync(host_logits.data() + next * vocab,
+                                 logits.data() + static_cast<std::size_t>(wanted[next] - first) * vocab,
+                                 (end - next) * vocab * sizeof(float), cudaMemcpyDeviceToHost, stream.get()));
       next = end;
     }
   };
@@ -270,7 +324,9 @@ DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std:
       fetch(first, rows);
     }
   }
-  if (draw) cuda_check(cudaMemcpyAsync(drawn_host.data(), drawn.data(), static_cast<std::size_t>(plan.rows) * sizeof(kernels::DrawnRow), cudaMemcpyDeviceToHost, stream.get()));
+  if (draw)
+    cuda_check(cudaMemcpyAsync(drawn_host.data(), drawn.data(), static_cast<std::size_t>(plan.rows) * sizeof(kernels::DrawnRow),
+                               cudaMemcpyDeviceToHost, stream.get()));
   stream.wait_blocking();
   if (replayed) busy += static_cast<double>(ended.ms_since_blocking(begun));
   const std::span<const float> out(host_logits.data(), wanted.size() * vocab);
@@ -282,7 +338,9 @@ DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std:
 }
 
 CudaBackend::CudaBackend(const ModelWeights& weights, const CudaBackendOptions& options) {
-  require(options.pages >= 1 && options.max_tokens >= 1, ErrorKind::Usage, fmt::format("CUDA backend: found {} pages and {} tokens a pass; accepted: at least 1 of each", options.pages, options.max_tokens));
+  require(options.pages >= 1 && options.max_tokens >= 1, ErrorKind::Usage,
+          fmt::format("CUDA backend: found {} pages and {} tokens a pass; accepted: at least 1 of each", options.pages,
+                      options.max_tokens));
   if (cuda_devices() == 0) fail(ErrorKind::Infrastructure, "no CUDA device was found; `--device cpu` runs on the processor");
   impl_ = std::make_unique<Impl>(weights, options);
 }
@@ -293,10 +351,13 @@ const ModelConfig& CudaBackend::config() const { return impl_->config; }
 int CudaBackend::max_tokens() const { return impl_->options.max_tokens; }
 CacheSize CudaBackend::cache() const { return {.pages = impl_->options.pages, .page_bytes = impl_->decoder.page_bytes()}; }
 std::span<const float> CudaBackend::forward(std::span<const SequenceStep> steps) { return impl_->run(steps, nullptr).logits; }
-DrawnRows CudaBackend::forward_and_draw(std::span<const SequenceStep> steps, std::span<const RowWish> wishes) { return impl_->run(steps, &wishes); }
+DrawnRows CudaBackend::forward_and_draw(std::span<const SequenceStep> steps, std::span<const RowWish> wishes) {
+  return impl_->run(steps, &wishes);
+}
 void CudaBackend::copy_page(std::int32_t from, std::int32_t to) {
   for (const auto page : {from, to}) {
-    if (page < 0 || page >= impl_->options.pages) fail(ErrorKind::Internal, fmt::format("the page {} is outside the cache", page));
+    if (page < 0 || page >= impl_->options.pages)
+      fail(ErrorKind::Internal, fmt::format("the page {} is outside the cache", page));
   }
   cuda_check(cudaSetDevice(impl_->device_index));
   impl_->decoder.copy_page(from, to);
@@ -312,7 +373,9 @@ StepFootprint CudaBackend::footprint() const {
   const std::size_t embedding = impl_->weights.head.size() > 0 ? impl_->weights.embedding.size_bytes() : 0;
   out.fixed = impl_->weights.bytes - routed - embedding;
   out.latent_row = static_cast<std::size_t>(c.layers) * static_cast<std::size_t>(layout.row_bytes());
-  out.index_row = layout.index > 0 ? static_cast<std::size_t>(c.layers) * static_cast<std::size_t>(layout.index_page_bytes()) / kPageTokens : 0;
+  out.index_row = layout.index > 0
+                      ? static_cast<std::size_t>(c.layers) * static_cast<std::size_t>(layout.index_page_bytes()) / kPageTokens
+                      : 0;
   return out;
 }
 
@@ -320,7 +383,10 @@ double CudaBackend::busy_ms() const { return impl_->busy; }
 void CudaBackend::poison_page(std::int32_t page) { impl_->decoder.poison_page(page); }
 
 std::string CudaBackend::describe() const {
-  return fmt::format("CUDA, {}, {}, bf16 weights, activations in {}, {} cache", impl_->device, impl_->decoder.products().version(), impl_->options.terms == kernels::ActivationTerms::Two ? "two bf16 terms" : "bf16", impl_->options.cache == CacheFormat::Fp8 ? "FP8" : "bf16");
+  return fmt::format("CUDA, {}, {}, bf16 weights, activations in {}, {} cache", impl_->device,
+                     impl_->decoder.products().version(),
+                     impl_->options.terms == kernels::ActivationTerms::Two ? "two bf16 terms" : "bf16",
+                     impl_->options.cache == CacheFormat::Fp8 ? "FP8" : "bf16");
 }
 
 }  // namespace gauntlet

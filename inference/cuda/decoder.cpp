@@ -26,14 +26,22 @@ std::size_t count(std::int64_t a, std::int64_t b = 1, std::int64_t c = 1) { retu
 }  // namespace
 
 Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const DecoderOptions& options, const Stream& stream)
-    : config_(config), weights_(weights), options_(options), on_(stream), layout_(kernels::cache_layout(config, options.cache)), sparse_(config.has_indexer() && !options.dense_attention), products_(2 * options.max_tokens) {
+    : config_(config),
+      weights_(weights),
+      options_(options),
+      on_(stream),
+      layout_(kernels::cache_layout(config, options.cache)),
+      sparse_(config.has_indexer() && !options.dense_attention),
+      products_(2 * options.max_tokens) {
   const int tokens = options.max_tokens, heads = config.heads;
   input_width_ = (config.q_rank > 0 ? config.q_rank : heads * config.qk_dim()) + config.cache_dim() + layout_.index;
   query_width_ = heads * config.qk_dim() + (config.q_rank > 0 ? config.index_heads * config.index_dim : 0);
 
   const std::int64_t rows = std::int64_t{options.pages + 1} * kPageTokens;
   for (int i = 0; i < config.layers; ++i) {
-    Cache cache{.latents = DeviceBuffer<std::byte>(count(rows, layout_.row_bytes())), .index_keys = DeviceBuffer<std::byte>(layout_.index > 0 ? count(options.pages + 1, layout_.index_page_bytes()) : 0)};
+    Cache cache{
+        .latents = DeviceBuffer<std::byte>(count(rows, layout_.row_bytes())),
+        .index_keys = DeviceBuffer<std::byte>(layout_.index > 0 ? count(options.pages + 1, layout_.index_page_bytes()) : 0)};
     cache_.push_back(std::move(cache));
   }
 
@@ -73,19 +81,23 @@ Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const De
     const std::int64_t stride = kernels::round_up(static_cast<int>(positions), kPageTokens);
     scores_ = DeviceBuffer<float>(count(std::max(stride, std::min(kScoreFloats, stride * tokens))));
   }
-  const std::int64_t parts = ((sparse_ ? std::min<std::int64_t>(config.index_topk, positions) : positions) + kernels::kAttentionPart - 1) / kernels::kAttentionPart;
+  const std::int64_t parts =
+      ((sparse_ ? std::min<std::int64_t>(config.index_topk, positions) : positions) + kernels::kAttentionPart - 1) /
+      kernels::kAttentionPart;
   if (parts > 1) {
     const std::int64_t one = parts * heads * layout_.latent_padded();
     const std::int64_t held = std::max<std::int64_t>(1, std::min<std::int64_t>(tokens, kPartFloats / one));
     part_out_ = DeviceBuffer<float>(count(held, one));
     part_stats_ = DeviceBuffer<float>(count(held, parts * heads, 2));
   }
-  const std::int64_t widest = std::max(config.dense_layers > 0 ? config.dense_width : 0, config.expert_width * std::max(config.shared_experts, 0));
+  const std::int64_t widest =
+      std::max(config.dense_layers > 0 ? config.dense_width : 0, config.expert_width * std::max(config.shared_experts, 0));
   gate_up_ = DeviceBuffer<float>(count(std::int64_t{tokens} * terms, 2, widest));
   activated_ = DeviceBuffer<Bf16>(count(tokens, terms, widest));
   if (config.dense_layers < config.layers) {
     const std::int64_t slots = std::int64_t{tokens} * config.experts_per_token;
-    const int tiles = kernels::DispatchArgs{.tokens = tokens, .experts = config.experts, .per_token = config.experts_per_token}.max_tiles();
+    const int tiles =
+        kernels::DispatchArgs{.tokens = tokens, .experts = config.experts, .per_token = config.experts_per_token}.max_tiles();
     router_ = DeviceBuffer<float>(count(tokens, config.experts));
     experts_chosen_ = DeviceBuffer<std::int32_t>(count(slots));
     gate_weights_ = DeviceBuffer<float>(count(slots));
@@ -99,11 +111,16 @@ Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const De
   }
 }
 
-std::size_t Decoder::page_bytes() const { return count(config_.layers) * (count(kPageTokens, layout_.row_bytes()) + (layout_.index > 0 ? count(layout_.index_page_bytes()) : 0)); }
+std::size_t Decoder::page_bytes() const {
+  return count(config_.layers) *
+         (count(kPageTokens, layout_.row_bytes()) + (layout_.index > 0 ? count(layout_.index_page_bytes()) : 0));
+}
 
 void Decoder::copy_page(std::int32_t from, std::int32_t to) {
   const auto copy = [&](DeviceBuffer<std::byte>& buffer, std::size_t bytes) {
-    cuda_check(cudaMemcpyAsync(buffer.data() + static_cast<std::size_t>(to) * bytes, buffer.data() + static_cast<std::size_t>(from) * bytes, bytes, cudaMemcpyDeviceToDevice, on_.get()));
+    cuda_check(cudaMemcpyAsync(buffer.data() + static_cast<std::size_t>(to) * bytes,
+                               buffer.data() + static_cast<std::size_t>(from) * bytes, bytes, cudaMemcpyDeviceToDevice,
+                               on_.get()));
   };
   for (auto& cache : cache_) {
     copy(cache.latents, count(kPageTokens, layout_.row_bytes()));
@@ -112,7 +129,9 @@ void Decoder::copy_page(std::int32_t from, std::int32_t to) {
 }
 
 void Decoder::poison_page(std::int32_t page) {
-  const auto fill = [&](DeviceBuffer<std::byte>& buffer, std::size_t bytes) { cuda_check(cudaMemsetAsync(buffer.data() + static_cast<std::size_t>(page) * bytes, 0xff, bytes, on_.get())); };
+  const auto fill = [&](DeviceBuffer<std::byte>& buffer, std::size_t bytes) {
+    cuda_check(cudaMemsetAsync(buffer.data() + static_cast<std::size_t>(page) * bytes, 0xff, bytes, on_.get()));
+  };
   for (auto& cache : cache_) {
     fill(cache.latents, count(kPageTokens, layout_.row_bytes()));
     if (layout_.index > 0) fill(cache.index_keys, count(layout_.index_page_bytes()));
@@ -120,19 +139,42 @@ void Decoder::poison_page(std::int32_t page) {
 }
 
 void Decoder::norm(const DeviceBuffer<float>& weight, int tokens) {
-  kernels::rms_norm({.rows = tokens, .dim = config_.dim, .eps = static_cast<float>(config_.norm_eps), .source_rows = nullptr, .x = stream_.data(), .weight = weight.data(), .y = normed_.data(), .y_low = second(normed_, tokens, config_.dim), .y_float = normed_float_.data()}, on_.get());
+  kernels::rms_norm({.rows = tokens,
+                     .dim = config_.dim,
+                     .eps = static_cast<float>(config_.norm_eps),
+                     .source_rows = nullptr,
+                     .x = stream_.data(),
+                     .weight = weight.data(),
+                     .y = normed_.data(),
+                     .y_low = second(normed_, tokens, config_.dim),
+                     .y_float = normed_float_.data()},
+                    on_.get());
 }
 
 /// stream += x Wᵀ. In place, so the second terms cannot ride along as further rows.
 void Decoder::add_product(const DeviceBuffer<Bf16>& weights, const DeviceBuffer<Bf16>& x, int inner, int tokens) {
   for (const Bf16* rows : {static_cast<const Bf16*>(x.data()), static_cast<const Bf16*>(second(x, tokens, inner))}) {
     if (rows == nullptr) continue;
-    products_.multiply({.rows = tokens, .outputs = config_.dim, .inner = inner, .weights = weights.data(), .x = rows, .x_stride = inner, .y = stream_.data(), .y_stride = config_.dim, .output = ProductOutput::AddFloat}, on_.get());
+    products_.multiply({.rows = tokens,
+                        .outputs = config_.dim,
+                        .inner = inner,
+                        .weights = weights.data(),
+                        .x = rows,
+                        .x_stride = inner,
+                        .y = stream_.data(),
+                        .y_stride = config_.dim,
+                        .output = ProductOutput::AddFloat},
+                       on_.get());
   }
 }
 
 void Decoder::launch(const kernels::TokenBatch& batch, int longest, Selections* record) {
-  kernels::embed({.tokens = batch.tokens, .dim = config_.dim, .ids = batch.ids, .table = weights_.embedding.data(), .stream = stream_.data()}, on_.get());
+  kernels::embed({.tokens = batch.tokens,
+                  .dim = config_.dim,
+                  .ids = batch.ids,
+                  .table = weights_.embedding.data(),
+                  .stream = stream_.data()},
+                 on_.get());
   if (record != nullptr) {
     record->k = config_.index_topk;
     record->layers.resize(weights_.layers.size());
@@ -150,16 +192,78 @@ void Decoder::launch(const kernels::TokenBatch& batch, int longest, Selections* 
 }
 
 void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenBatch& batch, int longest, Selections* record) {
-  const int tokens = batch.tokens, rows = tokens * (two_terms() ? 2 : 1), heads = config_.heads, first = config_.q_rank > 0 ? config_.q_rank : heads * config_.qk_dim();
+  const int tokens = batch.tokens, rows = tokens * (two_terms() ? 2 : 1), heads = config_.heads,
+            first = config_.q_rank > 0 ? config_.q_rank : heads * config_.qk_dim();
   Cache& cache = cache_[static_cast<std::size_t>(index)];
-  products_.multiply({.rows = rows, .outputs = input_width_, .inner = config_.dim, .weights = layer.input.data(), .x = normed_.data(), .x_stride = config_.dim, .y = input_.data(), .y_stride = input_width_}, on_.get());
-  kernels::write_latents({.batch = batch, .layout = layout_, .q_rank = config_.q_rank, .input_stride = input_width_, .kv_offset = first, .input = input_.data(), .input_low = second(input_, tokens, input_width_), .q_norm = layer.q_norm.data(), .kv_norm = layer.kv_norm.data(), .index_norm = layer.index_k_norm.data(), .index_norm_bias = layer.index_k_norm_bias.data(), .cosines = cosines_.data(), .sines = sines_.data(), .q_latent = q_latent_.data(), .q_latent_low = second(q_latent_, tokens, config_.q_rank), .latent_rows = cache.latents.data(), .index_pages = cache.index_keys.data()}, on_.get());
+  products_.multiply({.rows = rows,
+                      .outputs = input_width_,
+                      .inner = config_.dim,
+                      .weights = layer.input.data(),
+                      .x = normed_.data(),
+                      .x_stride = config_.dim,
+                      .y = input_.data(),
+                      .y_stride = input_width_},
+                     on_.get());
+  kernels::write_latents({.batch = batch,
+                          .layout = layout_,
+                          .q_rank = config_.q_rank,
+                          .input_stride = input_width_,
+                          .kv_offset = first,
+                          .input = input_.data(),
+                          .input_low = second(input_, tokens, input_width_),
+                          .q_norm = layer.q_norm.data(),
+                          .kv_norm = layer.kv_norm.data(),
+                          .index_norm = layer.index_k_norm.data(),
+                          .index_norm_bias = layer.index_k_norm_bias.data(),
+                          .cosines = cosines_.data(),
+                          .sines = sines_.data(),
+                          .q_latent = q_latent_.data(),
+                          .q_latent_low = second(q_latent_, tokens, config_.q_rank),
+                          .latent_rows = cache.latents.data(),
+                          .index_pages = cache.index_keys.data()},
+                         on_.get());
   if (config_.q_rank > 0) {
-    products_.multiply({.rows = rows, .outputs = query_width_, .inner = config_.q_rank, .weights = layer.query.data(), .x = q_latent_.data(), .x_stride = config_.q_rank, .y = query_.data(), .y_stride = query_width_}, on_.get());
+    products_.multiply({.rows = rows,
+                        .outputs = query_width_,
+                        .inner = config_.q_rank,
+                        .weights = layer.query.data(),
+                        .x = q_latent_.data(),
+                        .x_stride = config_.q_rank,
+                        .y = query_.data(),
+                        .y_stride = query_width_},
+                       on_.get());
   }
-  kernels::split_queries({.batch = batch, .layout = layout_, .heads = heads, .nope = config_.nope_dim, .index_heads = config_.index_heads, .query_stride = config_.q_rank > 0 ? query_width_ : input_width_, .query = config_.q_rank > 0 ? query_.data() : input_.data(), .query_low = config_.q_rank > 0 ? second(query_, tokens, query_width_) : second(input_, tokens, input_width_), .cosines = cosines_.data(), .sines = sines_.data(), .content = content_.data(), .content_low = second(content_, tokens, std::int64_t{heads} * config_.nope_dim), .absorbed = absorbed_.data(), .absorbed_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()), .index_queries = index_queries_.data()}, on_.get());
+  kernels::split_queries(
+      {.batch = batch,
+       .layout = layout_,
+       .heads = heads,
+       .nope = config_.nope_dim,
+       .index_heads = config_.index_heads,
+       .query_stride = config_.q_rank > 0 ? query_width_ : input_width_,
+       .query = config_.q_rank > 0 ? query_.data() : input_.data(),
+       .query_low = config_.q_rank > 0 ? second(query_, tokens, query_width_) : second(input_, tokens, input_width_),
+       .cosines = cosines_.data(),
+       .sines = sines_.data(),
+       .content = content_.data(),
+       .content_low = second(content_, tokens, std::int64_t{heads} * config_.nope_dim),
+       .absorbed = absorbed_.data(),
+       .absorbed_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()),
+       .index_queries = index_queries_.data()},
+      on_.get());
   // Queries into the latent space: q · W_UK, head by head.
-  ProductArgs into{.rows = rows, .outputs = config_.kv_rank, .inner = config_.nope_dim, .weights = layer.key_up.data(), .x = content_.data(), .x_stride = std::int64_t{heads} * config_.nope_dim, .y = absorbed_.data(), .y_stride = std::int64_t{heads} * layout_.width(), .output = ProductOutput::Bf16, .batches = heads, .weights_distance = std::int64_t{config_.kv_rank} * config_.nope_dim, .x_distance = config_.nope_dim, .y_distance = layout_.width()};
+  ProductArgs into{.rows = rows,
+                   .outputs = config_.kv_rank,
+                   .inner = config_.nope_dim,
+                   .weights = layer.key_up.data(),
+                   .x = content_.data(),
+                   .x_stride = std::int64_t{heads} * config_.nope_dim,
+                   .y = absorbed_.data(),
+                   .y_stride = std::int64_t{heads} * layout_.width(),
+                   .output = ProductOutput::Bf16,
+                   .batches = heads,
+                   .weights_distance = std::int64_t{config_.kv_rank} * config_.nope_dim,
+                   .x_distance = config_.nope_dim,
+                   .y_distance = layout_.width()};
   if (two_terms()) {
     into.y = absorbed_float_.data();
     into.y_stride = std::int64_t{heads} * config_.kv_rank;
@@ -168,15 +272,42 @@ void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenB
   }
   products_.multiply(into, on_.get());
   if (two_terms()) {
-    kernels::split_terms({.rows = tokens * heads, .columns = config_.kv_rank, .x = absorbed_float_.data(), .x_low = second(absorbed_float_, tokens, into.y_stride), .y = absorbed_.data(), .y_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()), .y_stride = layout_.width()}, on_.get());
+    kernels::split_terms({.rows = tokens * heads,
+                          .columns = config_.kv_rank,
+                          .x = absorbed_float_.data(),
+                          .x_low = second(absorbed_float_, tokens, into.y_stride),
+                          .y = absorbed_.data(),
+                          .y_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()),
+                          .y_stride = layout_.width()},
+                         on_.get());
   }
 
   // Where every position is chosen anyway, no list is needed: the sums are the same.
   const bool choosing = sparse_ && longest > config_.index_topk;
   if (config_.has_indexer() && (choosing || record != nullptr)) choose(index, layer, batch, longest, record);
-  kernels::SparseAttentionArgs args{.batch = batch, .layout = layout_, .first = 0, .rows = tokens, .heads = heads, .longest = choosing ? config_.index_topk : longest, .scale = static_cast<float>(config_.softmax_scale()), .queries = absorbed_.data(), .queries_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()), .chosen = nullptr, .k = config_.index_topk, .form = kernels::ListForm::Packed, .latent_rows = cache.latents.data(), .part_out = part_out_.data(), .part_stats = part_stats_.data(), .out = attended_.data(), .out_low = second(attended_, tokens, std::int64_t{heads} * config_.kv_rank), .lse = nullptr};
+  kernels::SparseAttentionArgs args{.batch = batch,
+                                    .layout = layout_,
+                                    .first = 0,
+                                    .rows = tokens,
+                                    .heads = heads,
+                                    .longest = choosing ? config_.index_topk : longest,
+                                    .scale = static_cast<float>(config_.softmax_scale()),
+                                    .queries = absorbed_.data(),
+                                    .queries_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()),
+                                    .chosen = nullptr,
+                                    .k = config_.index_topk,
+                                    .form = kernels::ListForm::Packed,
+                                    .latent_rows = cache.latents.data(),
+                                    .part_out = part_out_.data(),
+                                    .part_stats = part_stats_.data(),
+                                    .out = attended_.data(),
+                                    .out_low = second(attended_, tokens, std::int64_t{heads} * config_.kv_rank),
+                                    .lse = nullptr};
   const std::int64_t one = std::int64_t{args.parts()} * heads * layout_.latent_padded();
-  const int run = args.parts() == 1 ? tokens : static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(part_out_.size()) / one, 1, tokens));
+  const int run =
+      args.parts() == 1
+          ? tokens
+          : static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(part_out_.size()) / one, 1, tokens));
   for (args.first = 0; args.first < tokens; args.first += run) {
     args.rows = std::min(run, tokens - args.first);
     args.chosen = choosing ? chosen_.data() + std::int64_t{args.first} * config_.index_topk : nullptr;
@@ -184,9 +315,29 @@ void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenB
   }
 
   const int mixed = heads * config_.v_dim;
-  products_.multiply({.rows = rows, .outputs = config_.v_dim, .inner = config_.kv_rank, .weights = layer.value_up.data(), .x = attended_.data(), .x_stride = std::int64_t{heads} * config_.kv_rank, .y = two_terms() ? static_cast<void*>(mixed_float_.data()) : mixed_.data(), .y_stride = mixed, .output = two_terms() ? ProductOutput::Float : ProductOutput::Bf16, .batches = heads, .weights_distance = std::int64_t{config_.v_dim} * config_.kv_rank, .x_distance = config_.kv_rank, .y_distance = config_.v_dim}, on_.get());
+  products_.multiply({.rows = rows,
+                      .outputs = config_.v_dim,
+                      .inner = config_.kv_rank,
+                      .weights = layer.value_up.data(),
+                      .x = attended_.data(),
+                      .x_stride = std::int64_t{heads} * config_.kv_rank,
+                      .y = two_terms() ? static_cast<void*>(mixed_float_.data()) : mixed_.data(),
+                      .y_stride = mixed,
+                      .output = two_terms() ? ProductOutput::Float : ProductOutput::Bf16,
+                      .batches = heads,
+                      .weights_distance = std::int64_t{config_.v_dim} * config_.kv_rank,
+                      .x_distance = config_.kv_rank,
+                      .y_distance = config_.v_dim},
+                     on_.get());
   if (two_terms()) {
-    kernels::split_terms({.rows = tokens, .columns = mixed, .x = mixed_float_.data(), .x_low = second(mixed_float_, tokens, mixed), .y = mixed_.data(), .y_low = second(mixed_, tokens, mixed), .y_stride = mixed}, on_.get());
+    kernels::split_terms({.rows = tokens,
+                          .columns = mixed,
+                          .x = mixed_float_.data(),
+                          .x_low = second(mixed_float_, tokens, mixed),
+                          .y = mixed_.data(),
+                          .y_low = second(mixed_, tokens, mixed),
+                          .y_stride = mixed},
+                         on_.get());
   }
   add_product(layer.output, mixed_, mixed, tokens);
 }
@@ -194,43 +345,131 @@ void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenB
 /// The positions that each token's attention reads, into chosen_.
 void Decoder::choose(int index, const CudaLayer& layer, const kernels::TokenBatch& batch, int longest, Selections* record) {
   const int tokens = batch.tokens, k = config_.index_topk;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(config_.index_heads)) / std::sqrt(static_cast<float>(config_.index_dim));
+  const float scale =
+      1.0f / std::sqrt(static_cast<float>(config_.index_heads)) / std::sqrt(static_cast<float>(config_.index_dim));
   const std::int64_t stride = kernels::round_up(longest, kPageTokens);
   if (longest > k) {
-    kernels::float_linear({.rows = tokens, .outputs = config_.index_heads, .dim = config_.dim, .scale = scale, .x = normed_float_.data(), .weight = layer.index_weights.data(), .y = index_weights_.data()}, on_.get());
+    kernels::float_linear({.rows = tokens,
+                           .outputs = config_.index_heads,
+                           .dim = config_.dim,
+                           .scale = scale,
+                           .x = normed_float_.data(),
+                           .weight = layer.index_weights.data(),
+                           .y = index_weights_.data()},
+                          on_.get());
   }
   const int run = static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(scores_.size()) / stride, 1, tokens));
   for (int first = 0; first < tokens; first += run) {
     const int rows = std::min(run, tokens - first);
-    kernels::index_scores({.batch = batch, .layout = layout_, .first = first, .rows = rows, .heads = config_.index_heads, .longest = longest, .skip_up_to = k, .queries = index_queries_.data(), .weights = index_weights_.data(), .index_pages = cache_[static_cast<std::size_t>(index)].index_keys.data(), .scores = scores_.data(), .score_stride = stride}, on_.get());
-    kernels::top_positions({.rows = rows, .k = k, .last = batch.positions + first, .scores = scores_.data(), .score_stride = stride, .chosen = chosen_.data() + std::int64_t{first} * k}, on_.get());
+    kernels::index_scores({.batch = batch,
+                           .layout = layout_,
+                           .first = first,
+                           .rows = rows,
+                           .heads = config_.index_heads,
+                           .longest = longest,
+                           .skip_up_to = k,
+                           .queries = index_queries_.data(),
+                           .weights = index_weights_.data(),
+                           .index_pages = cache_[static_cast<std::size_t>(index)].index_keys.data(),
+                           .scores = scores_.data(),
+                           .score_stride = stride},
+                          on_.get());
+    kernels::top_positions({.rows = rows,
+                            .k = k,
+                            .last = batch.positions + first,
+                            .scores = scores_.data(),
+                            .score_stride = stride,
+                            .chosen = chosen_.data() + std::int64_t{first} * k},
+                           on_.get());
   }
   if (record != nullptr) append_blocking(chosen_, count(tokens, k), record->layers[static_cast<std::size_t>(index)]);
 }
 
 void Decoder::append_blocking(const DeviceBuffer<std::int32_t>& from, std::size_t size, std::vector<std::int32_t>& into) {
   into.resize(into.size() + size);
-  cuda_check(cudaMemcpyAsync(into.data() + into.size() - size, from.data(), size * sizeof(std::int32_t), cudaMemcpyDeviceToHost, on_.get()));
+  cuda_check(cudaMemcpyAsync(into.data() + into.size() - size, from.data(), size * sizeof(std::int32_t), cudaMemcpyDeviceToHost,
+                             on_.get()));
   on_.wait_blocking();
 }
 
 void Decoder::mlp(const CudaMlp& mlp, int tokens) {
-  products_.multiply({.rows = tokens * (two_terms() ? 2 : 1), .outputs = 2 * mlp.width, .inner = config_.dim, .weights = mlp.gate_up.data(), .x = normed_.data(), .x_stride = config_.dim, .y = gate_up_.data(), .y_stride = 2 * mlp.width}, on_.get());
-  kernels::silu_multiply({.rows = tokens, .width = mlp.width, .gate_up = gate_up_.data(), .gate_up_low = second(gate_up_, tokens, 2 * mlp.width), .y = activated_.data(), .y_low = second(activated_, tokens, mlp.width)}, on_.get());
+  products_.multiply({.rows = tokens * (two_terms() ? 2 : 1),
+                      .outputs = 2 * mlp.width,
+                      .inner = config_.dim,
+                      .weights = mlp.gate_up.data(),
+                      .x = normed_.data(),
+                      .x_stride = config_.dim,
+                      .y = gate_up_.data(),
+                      .y_stride = 2 * mlp.width},
+                     on_.get());
+  kernels::silu_multiply({.rows = tokens,
+                          .width = mlp.width,
+                          .gate_up = gate_up_.data(),
+                          .gate_up_low = second(gate_up_, tokens, 2 * mlp.width),
+                          .y = activated_.data(),
+                          .y_low = second(activated_, tokens, mlp.width)},
+                         on_.get());
   add_product(mlp.down, activated_, mlp.width, tokens);
 }
 
 void Decoder::experts(const CudaLayer& layer, int tokens, std::vector<std::int32_t>* record) {
   const int per_token = config_.experts_per_token;
-  kernels::float_linear({.rows = tokens, .outputs = config_.experts, .dim = config_.dim, .scale = 1.0f, .x = normed_float_.data(), .weight = layer.router.data(), .y = router_.data()}, on_.get());
-  kernels::route({.tokens = tokens, .experts = config_.experts, .groups = config_.groups, .groups_kept = config_.groups_kept, .per_token = per_token, .normalise = config_.normalise_gates, .routed_scale = static_cast<float>(config_.routed_scale), .logits = router_.data(), .correction = layer.correction.data(), .chosen = experts_chosen_.data(), .weights = gate_weights_.data()}, on_.get());
+  kernels::float_linear({.rows = tokens,
+                         .outputs = config_.experts,
+                         .dim = config_.dim,
+                         .scale = 1.0f,
+                         .x = normed_float_.data(),
+                         .weight = layer.router.data(),
+                         .y = router_.data()},
+                        on_.get());
+  kernels::route({.tokens = tokens,
+                  .experts = config_.experts,
+                  .groups = config_.groups,
+                  .groups_kept = config_.groups_kept,
+                  .per_token = per_token,
+                  .normalise = config_.normalise_gates,
+                  .routed_scale = static_cast<float>(config_.routed_scale),
+                  .logits = router_.data(),
+                  .correction = layer.correction.data(),
+                  .chosen = experts_chosen_.data(),
+                  .weights = gate_weights_.data()},
+                 on_.get());
   if (record != nullptr) append_blocking(experts_chosen_, count(tokens, per_token), *record);
-  const kernels::DispatchArgs sorted{.tokens = tokens, .experts = config_.experts, .per_token = per_token, .chosen = experts_chosen_.data(), .slot_of = slot_of_.data(), .token_of = token_of_.data(), .tile_expert = tile_expert_.data(), .tile_first = tile_first_.data(), .tile_rows = tile_rows_.data()};
+  const kernels::DispatchArgs sorted{.tokens = tokens,
+                                     .experts = config_.experts,
+                                     .per_token = per_token,
+                                     .chosen = experts_chosen_.data(),
+                                     .slot_of = slot_of_.data(),
+                                     .token_of = token_of_.data(),
+                                     .tile_expert = tile_expert_.data(),
+                                     .tile_first = tile_first_.data(),
+                                     .tile_rows = tile_rows_.data()};
   kernels::dispatch(sorted, on_.get());
-  const kernels::GroupedTiles tiles{.count = sorted.max_tiles(), .expert = tile_expert_.data(), .first = tile_first_.data(), .rows = tile_rows_.data()};
-  kernels::grouped_gate_up({.tiles = tiles, .dim = config_.dim, .width = config_.expert_width, .token_of = token_of_.data(), .x = normed_.data(), .weights = layer.experts_gate_up.data(), .y = expert_activated_.data()}, on_.get());
-  kernels::grouped_down({.tiles = tiles, .dim = config_.dim, .width = config_.expert_width, .x = expert_activated_.data(), .weights = layer.experts_down.data(), .y = expert_out_.data()}, on_.get());
-  kernels::combine({.tokens = tokens, .per_token = per_token, .dim = config_.dim, .slot_of = slot_of_.data(), .weights = gate_weights_.data(), .parts = expert_out_.data(), .stream = stream_.data()}, on_.get());
+  const kernels::GroupedTiles tiles{
+      .count = sorted.max_tiles(), .expert = tile_expert_.data(), .first = tile_first_.data(), .rows = tile_rows_.data()};
+  kernels::grouped_gate_up({.tiles = tiles,
+                            .dim = config_.dim,
+                            .width = config_.expert_width,
+                            .token_of = token_of_.data(),
+                            .x = normed_.data(),
+                            .weights = layer.experts_gate_up.data(),
+                            .y = expert_activated_.data()},
+                           on_.get());
+  kernels::grouped_down({.tiles = tiles,
+                         .dim = config_.dim,
+                         .width = config_.expert_width,
+                         .x = expert_activated_.data(),
+                         .weights = layer.experts_down.data(),
+                         .y = expert_out_.data()},
+                        on_.get());
+  kernels::combine({.tokens = tokens,
+                    .per_token = per_token,
+                    .dim = config_.dim,
+                    .slot_of = slot_of_.data(),
+                    .weights = gate_weights_.data(),
+                    .parts = expert_out_.data(),
+                    .stream = stream_.data()},
+                   on_.get());
 }
 
 }  // namespace gauntlet
