@@ -1,11 +1,14 @@
 #pragma once
 
-// Sets of strings as automata over characters (code points), from which grammars of texts are made: patterns, lengths, formats, numbers.
+// Sets of strings as automata over characters (code points), from which grammars of texts are made: patterns, lengths, formats, numbers. What can
+// be much spends of a budget, which throws Error(Usage).
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "inference/constraint/budget.h"
 
 namespace gauntlet {
 
@@ -39,16 +42,18 @@ struct CharLanguage {
   std::vector<State> states = {{}};
 
   /// `text` must be UTF-8.
-  bool contains(std::string_view text) const;
+  bool contains(std::string_view text, Budget& budget) const;
 };
 
 /// Strings of `least` to `most` characters of the set.
-CharLanguage strings_of(const CharSet& chars, std::uint64_t least, std::uint64_t most);
+CharLanguage strings_of(const CharSet& chars, std::uint64_t least, std::uint64_t most, Budget& budget);
 /// All strings of characters of the set but these.
-CharLanguage strings_but(const CharSet& chars, const std::vector<std::string>& excluded);
+CharLanguage strings_but(const CharSet& chars, const std::vector<std::string>& excluded, Budget& budget);
 /// Strings of both, without states that lead nowhere. Throws Error(Usage) beyond `most` states; `what` names the schema.
-CharLanguage intersect(const CharLanguage& a, const CharLanguage& b, std::size_t most, const std::string& what);
+CharLanguage intersect(const CharLanguage& a, const CharLanguage& b, std::size_t most, const std::string& what, Budget& budget);
+/// The same strings without the states from which nothing is accepted.
+CharLanguage pruned(CharLanguage language, Budget& budget);
 /// The same strings without the characters outside the set.
-CharLanguage restricted(CharLanguage language, const CharSet& chars);
+CharLanguage restricted(const CharLanguage& language, const CharSet& chars, Budget& budget);
 
 }  // namespace gauntlet

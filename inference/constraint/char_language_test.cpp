@@ -35,32 +35,34 @@ TEST_CASE("sets of characters behave as sets, and hold no surrogates") {
 }
 
 TEST_CASE("counted strings and strings but some are what their names say") {
+  Budget budget{GrammarLimits{}};
   const CharSet letters = {{U'a', U'c'}};
-  const CharLanguage two = strings_of(letters, 1, 2), many = strings_of(letters, 2, UINT64_MAX);
+  const CharLanguage two = strings_of(letters, 1, 2, budget), many = strings_of(letters, 2, UINT64_MAX, budget);
   struct Case {
     const char* text;
     bool in_two, in_many;
   };
   for (const auto& [text, in_two, in_many] : std::vector<Case>{{"", false, false}, {"a", true, false}, {"bc", true, true}, {"abc", false, true}, {"ad", false, false}}) {
-    CHECK(two.contains(text) == in_two);
-    CHECK(many.contains(text) == in_many);
+    CHECK(two.contains(text, budget) == in_two);
+    CHECK(many.contains(text, budget) == in_many);
   }
-  CHECK_FALSE(strings_of(letters, 3, 2).contains("abc"));
-  const CharLanguage but = strings_but(all_chars(), {"name", "na", "é", ""});
-  for (const char* text : {"name", "na", "é", ""}) CHECK_FALSE(but.contains(text));
-  for (const char* text : {"n", "nam", "names", "ée", "x"}) CHECK(but.contains(text));
+  CHECK_FALSE(strings_of(letters, 3, 2, budget).contains("abc", budget));
+  const CharLanguage but = strings_but(all_chars(), {"name", "na", "é", ""}, budget);
+  for (const char* text : {"name", "na", "é", ""}) CHECK_FALSE(but.contains(text, budget));
+  for (const char* text : {"n", "nam", "names", "ée", "x"}) CHECK(but.contains(text, budget));
 }
 
 TEST_CASE("an intersection holds what both hold, keeps no useless states, and has a limit") {
+  Budget budget{GrammarLimits{}};
   const CharSet letters = {{U'a', U'c'}};
-  const CharLanguage both = intersect(strings_of(letters, 0, 5), strings_but(all_chars(), {"ab"}), 100, "test");
-  CHECK(both.contains("a"));
-  CHECK_FALSE(both.contains("ab"));
-  CHECK_FALSE(both.contains("abcabc"));
-  const CharLanguage none = intersect(strings_of(letters, 4, 5), strings_of(letters, 1, 2), 100, "test");
+  const CharLanguage both = intersect(strings_of(letters, 0, 5, budget), strings_but(all_chars(), {"ab"}, budget), 100, "test", budget);
+  CHECK(both.contains("a", budget));
+  CHECK_FALSE(both.contains("ab", budget));
+  CHECK_FALSE(both.contains("abcabc", budget));
+  const CharLanguage none = intersect(strings_of(letters, 4, 5, budget), strings_of(letters, 1, 2, budget), 100, "test", budget);
   CHECK(none.states.size() == 1);
   CHECK(none.states[0].edges.empty());
-  CHECK_THROWS_WITH_AS(intersect(strings_of(letters, 0, 50), strings_of(letters, 0, 60), 20, "schema /a"), "schema /a: pattern, length and format together need more than 20 states", Error);
+  CHECK_THROWS_WITH_AS(intersect(strings_of(letters, 0, 50, budget), strings_of(letters, 0, 60, budget), 20, "schema /a", budget), "schema /a: pattern, length and format together need more than 20 states", Error);
 }
 
 }  // namespace

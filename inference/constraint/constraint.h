@@ -25,7 +25,7 @@ class ConstraintFactory {
   explicit ConstraintFactory(std::shared_ptr<const Tokenizer> tokenizer, const GrammarLimits& limits = {});
 
   /// The text is one JSON value that satisfies the schema, and then ends in one of `end_ids`, which are the request's stop ids. Throws
-  /// Error(Usage) naming keyword and path for a schema that is not supported, and for one that exceeds a limit; takes a second at most.
+  /// Error(Usage) naming keyword and path for a schema that is not supported, and for one that exceeds a limit; takes half a second at most.
   std::unique_ptr<TokenConstraint> make_json_constraint(const Json& schema, const std::vector<std::int32_t>& end_ids);
   /// The text is a reply by the format's grammar (PromptFormat::reply_grammar), its end token included. Throws as above.
   std::unique_ptr<TokenConstraint> make_reply_constraint(const ReplyGrammar& reply);

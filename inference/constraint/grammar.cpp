@@ -21,6 +21,8 @@ RuleId GrammarBuilder::add_rule(Nesting nesting) {
 
 StateId GrammarBuilder::add_state() {
   require(twin_.size() < limits_.states, ErrorKind::Usage, fmt::format("the grammar needs more than {} states", limits_.states));
+  budget_.spend(1);
+  budget_.hold(48);  // with what finish() adds
   twin_.push_back(static_cast<StateId>(twin_.size()));
   return twin_.back();
 }
@@ -28,6 +30,8 @@ StateId GrammarBuilder::add_state() {
 void GrammarBuilder::add(StateId from, GrammarEdge edge) {
   // Automata of patterns have many edges a state.
   require(edges_.size() < 8 * limits_.states, ErrorKind::Usage, fmt::format("the grammar needs more than {} edges", 8 * limits_.states));
+  budget_.spend(1);
+  budget_.hold(48);
   edges_.push_back({from, edge});
 }
 
@@ -146,14 +150,22 @@ void GrammarBuilder::compute_need(Grammar& grammar) const {
     StateId from;
     std::uint32_t edge;
   };
-  std::vector<std::vector<Back>> into(states);
-  for (StateId s = 0; s < states; ++s) {
-    for (std::uint32_t e = grammar.first_edge[s]; e < grammar.first_edge[s + 1]; ++e) {
-      const auto& edge = grammar.edges[e];
-      into[edge.target].push_back({s, e});
-      if (edge.kind == Kind::Call) into[grammar.rules[edge.value].start].push_back({s, e});
+  // Edges by where they lead: those of state s from first_into[s] on.
+  std::vector<std::uint32_t> first_into(states + 1, 0);
+  const auto each = [&](const auto& use) {
+    for (StateId s = 0; s < states; ++s) {
+      for (std::uint32_t e = grammar.first_edge[s]; e < grammar.first_edge[s + 1]; ++e) {
+        const auto& edge = grammar.edges[e];
+        use(edge.target, s, e);
+        if (edge.kind == Kind::Call) use(grammar.rules[edge.value].start, s, e);
+      }
     }
-  }
+  };
+  each([&](StateId to, StateId, std::uint32_t) { ++first_into[to + 1]; });
+  for (std::size_t s = 0; s < states; ++s) first_into[s + 1] += first_into[s];
+  std::vector<Back> into(first_into[states]);
+  std::vector<std::uint32_t> next(first_into.begin(), first_into.end() - 1);
+  each([&](StateId to, StateId from, std::uint32_t e) { into[next[to]++] = {from, e}; });
   using Item = std::pair<std::uint16_t, StateId>;
   std::priority_queue<Item, std::vector<Item>, std::greater<>> open;
   std::vector<std::uint8_t> settled(states, 0);
@@ -166,7 +178,8 @@ void GrammarBuilder::compute_need(Grammar& grammar) const {
     open.pop();
     if (settled[state] != 0) continue;
     settled[state] = 1;
-    for (const auto& [from, e] : into[state]) {
+    for (std::uint32_t i = first_into[state]; i < first_into[state + 1]; ++i) {
+      const auto& [from, e] = into[i];
       const auto& edge = grammar.edges[e];
       unsigned value = grammar.need[edge.target];
       if (settled[edge.target] == 0) continue;

@@ -5,10 +5,13 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "inference/constraint/budget.h"
 #include "inference/constraint/grammar_limits.h"
 
 namespace gauntlet {
@@ -58,7 +61,7 @@ class GrammarBuilder {
   };
 
   /// `horizon`: the longest token, in bytes.
-  explicit GrammarBuilder(const GrammarLimits& limits, std::size_t horizon = 256, std::vector<Marker> markers = {}) : limits_(limits), horizon_(horizon), markers_(std::move(markers)) {}
+  explicit GrammarBuilder(const GrammarLimits& limits, std::size_t horizon = 256, std::vector<Marker> markers = {}) : limits_(limits), budget_(limits), horizon_(horizon), markers_(std::move(markers)) {}
 
   enum class Nesting { No, Yes };
   RuleId add_rule(Nesting nesting = Nesting::No);
@@ -82,6 +85,10 @@ class GrammarBuilder {
   void repeat(StateId from, RuleId rule, std::uint64_t least, std::uint64_t most, StateId to, const std::string& what);
 
   const GrammarLimits& limits() const { return limits_; }
+  /// Whatever is compiled into this grammar spends of it.
+  Budget& budget() { return budget_; }
+  /// A rule that several parts of the grammar use, by a name that says all that it depends on; absent until someone makes it.
+  std::optional<RuleId>& shared(const std::string& name) { return shared_[name]; }
 
   /// Throws Error(Usage): nothing matches the grammar, or a rule begins with itself.
   Grammar finish(RuleId root) &&;
@@ -98,11 +105,13 @@ class GrammarBuilder {
   static void classify_bytes(Grammar& grammar);
 
   GrammarLimits limits_;
+  Budget budget_;
   std::size_t horizon_;
   std::vector<Marker> markers_;
   std::vector<GrammarRule> rules_;
   std::vector<From> edges_;
   std::vector<StateId> twin_;
+  std::map<std::string, std::optional<RuleId>> shared_;
 };
 
 }  // namespace gauntlet

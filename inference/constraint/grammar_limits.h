@@ -14,6 +14,8 @@ struct GrammarLimits {
   std::size_t rules = 20'000;
   std::size_t states = 400'000;           ///< of all rules together
   std::size_t alternatives = 1'000;       ///< that anyOf, oneOf and allOf together make of one value
+  std::uint64_t compile_steps = 4'000'000;   ///< of all the schemas and patterns of a grammar together: less than half a second
+  std::uint64_t compile_bytes = 100'000'000;  ///< that they make on the way
   std::size_t pattern_states = 20'000;    ///< of one string's pattern, length and format taken together
   int nesting = 64;                       ///< of arrays and objects in what is written; below kMaxJsonDepth, so that it can be read
   std::size_t parallel = 10'000;          ///< readings of what was written that are followed at once

@@ -66,7 +66,7 @@ struct State {
 
 class MagnitudeBuilder {
  public:
-  MagnitudeBuilder(CharLanguage& out, NumberKind kind, Magnitudes bounds) : out_(out), kind_(kind), bounds_(bounds) {}
+  MagnitudeBuilder(CharLanguage& out, NumberKind kind, Magnitudes bounds, Budget& budget) : out_(out), kind_(kind), bounds_(bounds), budget_(budget) {}
 
   /// Adds the magnitudes after state `from`.
   void add(std::uint32_t from) {
@@ -116,8 +116,10 @@ class MagnitudeBuilder {
   }
 
   void link(std::uint32_t from, char32_t c, const State& next, std::vector<State>& open) {
+    budget_.spend(1);
     const auto [it, fresh] = index_.try_emplace(next, static_cast<std::uint32_t>(out_.states.size()));
     if (fresh) {
+      budget_.hold(sizeof(CharLanguage::State) + 200);
       out_.states.emplace_back();
       open.push_back(next);
     }
@@ -129,6 +131,7 @@ class MagnitudeBuilder {
   CharLanguage& out_;
   NumberKind kind_;
   Magnitudes bounds_;
+  Budget& budget_;
   std::map<State, std::uint32_t> index_;
 };
 
@@ -192,21 +195,21 @@ bool NumberBounds::allows(const Decimal& value) const {
   return true;
 }
 
-CharLanguage number_language(NumberKind kind, const NumberBounds& bounds) {
+CharLanguage number_language(NumberKind kind, const NumberBounds& bounds, Budget& budget) {
   CharLanguage raw;
   const auto* least = bounds.least ? &*bounds.least : nullptr;
   const auto* most = bounds.most ? &*bounds.most : nullptr;
   const bool negative = least == nullptr || least->value.negative;       // some negative numbers are allowed
   const bool positive = most == nullptr || !most->value.negative;        // and some that are not
-  if (positive) MagnitudeBuilder(raw, kind, {.least = least != nullptr && !least->value.negative ? least : nullptr, .most = most}).add(0);
+  if (positive) MagnitudeBuilder(raw, kind, {.least = least != nullptr && !least->value.negative ? least : nullptr, .most = most}, budget).add(0);
   if (negative) {
     const auto minus = static_cast<std::uint32_t>(raw.states.size());
     raw.states.emplace_back();
     raw.states[0].edges.push_back({{{U'-', U'-'}}, minus});
     // The magnitude runs the other way.
-    MagnitudeBuilder(raw, kind, {.least = most != nullptr && most->value.negative ? most : nullptr, .most = least, .zero = false}).add(minus);
+    MagnitudeBuilder(raw, kind, {.least = most != nullptr && most->value.negative ? most : nullptr, .most = least, .zero = false}, budget).add(minus);
   }
-  return intersect(raw, strings_of(all_chars(), 0, UINT64_MAX), raw.states.size() + 1, "number");
+  return pruned(std::move(raw), budget);
 }
 
 }  // namespace gauntlet

@@ -43,6 +43,6 @@ struct NumberBounds {
 
 /// JSON's spelling of the integers, or of the numbers without an exponent, between the bounds; no "-0". No characters at all if there is none.
 enum class NumberKind { Integer, Any };
-CharLanguage number_language(NumberKind kind, const NumberBounds& bounds);
+CharLanguage number_language(NumberKind kind, const NumberBounds& bounds, Budget& budget);
 
 }  // namespace gauntlet

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
+#include "inference/constraint/shortened.h"
 #include "inference/utf8.h"
 
 namespace gauntlet {
@@ -34,7 +36,9 @@ CharSet line_ends() { return make_char_set({{0x0A, 0x0A}, {0x0D, 0x0D}, {0x2028,
 
 class Parser {
  public:
-  Parser(std::string_view pattern, const std::string& what) : pattern_(pattern), what_(what) {
+  Parser(std::string_view pattern, const std::string& what, Budget& budget) : pattern_(pattern), what_(what), budget_(budget) {
+    budget.spend(pattern.size() / 4);
+    budget.hold(4 * pattern.size());
     for (std::size_t at = 0; at < pattern.size();) {
       const Utf8Unit unit = utf8_unit(pattern, at);
       text_ += unit.value;
@@ -49,7 +53,7 @@ class Parser {
   }
 
  private:
-  [[noreturn]] void refuse(std::string_view why) const { fail(ErrorKind::Usage, fmt::format("{}: the pattern \"{}\" is not accepted: {} (at character {})", what_, pattern_, why, at_)); }
+  [[noreturn]] void refuse(std::string_view why) const { fail(ErrorKind::Usage, fmt::format("{}: the pattern \"{}\" is not accepted: {} (at character {})", what_, shortened(pattern_), why, at_)); }
   bool done() const { return at_ == text_.size(); }
   bool ahead(std::u32string_view text) const { return std::u32string_view(text_).substr(at_).starts_with(text); }
   bool skip(std::u32string_view text) {
@@ -62,23 +66,29 @@ class Parser {
     return text_[at_++];
   }
 
+  NodePointer node(Node node) {
+    budget_.spend(1);
+    budget_.hold(sizeof(Node) + 32);
+    return std::make_unique<Node>(std::move(node));
+  }
+
   NodePointer choice(int depth) {
     if (depth > kMostDepth) refuse("its groups are nested too deeply");
-    auto out = std::make_unique<Node>(Node{.kind = Node::Kind::Choice});
+    NodePointer out = node(Node{.kind = Node::Kind::Choice});
     do out->parts.push_back(sequence(depth));
     while (skip(U"|"));
     return out;
   }
 
   NodePointer sequence(int depth) {
-    auto out = std::make_unique<Node>(Node{.kind = Node::Kind::Sequence});
+    NodePointer out = node(Node{.kind = Node::Kind::Sequence});
     while (!done() && !ahead(U"|") && !ahead(U")")) {
       NodePointer part = atom(depth);
       const bool assertion = part->kind == Node::Kind::Begin || part->kind == Node::Kind::End;
       std::uint64_t least = 1, most = 1;
       if (quantifier(least, most)) {
         if (assertion) refuse("an anchor cannot be repeated");
-        auto repeat = std::make_unique<Node>(Node{.kind = Node::Kind::Repeat, .least = least, .most = most});
+        NodePointer repeat = node(Node{.kind = Node::Kind::Repeat, .least = least, .most = most});
         repeat->parts.push_back(std::move(part));
         part = std::move(repeat);
       }
@@ -100,7 +110,7 @@ class Parser {
       if (!skip(U")")) refuse("a group does not end");
       return out;
     }
-    auto out = std::make_unique<Node>(Node{.kind = Node::Kind::Chars});
+    NodePointer out = node(Node{.kind = Node::Kind::Chars});
     const char32_t c = take();
     if (c == U'^') {
       out->kind = Node::Kind::Begin;
@@ -195,6 +205,8 @@ class Parser {
     std::vector<CharRange> ranges;
     while (!skip(U"]")) {
       const CharSet low = member();
+      budget_.spend(1 + low.size() / 4);
+      budget_.hold(low.size() * sizeof(CharRange));
       const bool single = low.size() == 1 && low[0].low == low[0].high;
       if (single && ahead(U"-") && !ahead(U"-]")) {
         skip(U"-");
@@ -205,7 +217,9 @@ class Parser {
         ranges.insert(ranges.end(), low.begin(), low.end());
       }
     }
+    budget_.spend(ranges.size());
     CharSet out = make_char_set(std::move(ranges));
+    budget_.hold(out.size() * sizeof(CharRange));
     return negated ? complement(out) : out;
   }
 
@@ -238,6 +252,7 @@ class Parser {
 
   std::string_view pattern_;
   const std::string& what_;
+  Budget& budget_;
   std::u32string text_;
   std::size_t at_ = 0;
 };
@@ -245,24 +260,25 @@ class Parser {
 /// Thompson's construction, then without empty steps.
 class Builder {
  public:
-  Builder(std::size_t most, std::string_view pattern, const std::string& what) : most_(most), pattern_(pattern), what_(what) {}
+  Builder(std::size_t most, std::string_view pattern, const std::string& what, Budget& budget) : most_(most), pattern_(pattern), what_(what), budget_(budget) {}
 
   CharLanguage build(const Node& root) {
     const auto before = add(), begin = add(), match = add(), after = add();
     // A match may begin and end anywhere.
-    states_[before].edges.push_back({all_chars(), before});
+    edge(before, all_chars(), before);
     link(before, begin, Step::Free);
     place(root, begin, match);
     link(match, after, Step::Free);
-    states_[after].edges.push_back({all_chars(), after});
+    edge(after, all_chars(), after);
     accept_ = after;
     end_accept_ = match;
 
     CharLanguage out;
     out.states.resize(states_.size() + 1);
+    seen_.assign(states_.size(), 0);
     fill(out.states[0], before, true);
     for (std::uint32_t s = 0; s < states_.size(); ++s) fill(out.states[s + 1], s, false);
-    return intersect(out, strings_of(all_chars(), 0, UINT64_MAX), out.states.size() + 1, what_);  // drops what is not needed
+    return pruned(std::move(out), budget_);
   }
 
  private:
@@ -273,15 +289,26 @@ class Builder {
   };
 
   std::uint32_t add() {
-    require(states_.size() < most_, ErrorKind::Usage, fmt::format("{}: the pattern \"{}\" needs more than {} states", what_, pattern_.substr(0, 100), most_));
+    require(states_.size() < most_, ErrorKind::Usage, fmt::format("{}: the pattern \"{}\" needs more than {} states", what_, shortened(pattern_), most_));
+    budget_.spend(3);
+    budget_.hold(sizeof(State) + sizeof(CharLanguage::State) + 16);
     states_.emplace_back();
     return static_cast<std::uint32_t>(states_.size() - 1);
   }
-  void link(std::uint32_t from, std::uint32_t to, Step step) { states_[from].links.emplace_back(to, step); }
+  void link(std::uint32_t from, std::uint32_t to, Step step) {
+    budget_.spend(1);
+    budget_.hold(2 * sizeof(states_[from].links[0]));
+    states_[from].links.emplace_back(to, step);
+  }
+  void edge(std::uint32_t from, const CharSet& chars, std::uint32_t to) {
+    budget_.spend(1 + chars.size() / 64);
+    budget_.hold(sizeof(CharLanguage::Edge) + 16 + chars.size() * sizeof(CharRange));
+    states_[from].edges.push_back({chars, to});
+  }
 
   void place(const Node& node, std::uint32_t from, std::uint32_t to) {
     switch (node.kind) {
-      case Node::Kind::Chars: states_[from].edges.push_back({node.chars, to}); break;
+      case Node::Kind::Chars: edge(from, node.chars, to); break;
       case Node::Kind::Begin: link(from, to, Step::AtBegin); break;
       case Node::Kind::End: link(from, to, Step::AtEnd); break;
       case Node::Kind::Choice:
@@ -320,25 +347,29 @@ class Builder {
   }
 
   void fill(CharLanguage::State& out, std::uint32_t from, bool at_begin) {
-    std::vector<std::uint8_t> seen(states_.size(), 0);  // 1: freely, 2: only where the string ends
+    std::vector<std::uint32_t> reached;
     std::vector<std::pair<std::uint32_t, std::uint8_t>> stack = {{from, std::uint8_t{1}}};
     while (!stack.empty()) {
       const auto [s, how] = stack.back();
       stack.pop_back();
-      if (seen[s] != 0 && seen[s] <= how) continue;
-      seen[s] = how;
+      if (seen_[s] != 0 && seen_[s] <= how) continue;
+      if (seen_[s] == 0) reached.push_back(s);
+      seen_[s] = how;
+      budget_.spend(1 + states_[s].links.size() / 8);
       for (const auto& [to, step] : states_[s].links) {
         if (step == Step::AtBegin && !at_begin) continue;
         stack.emplace_back(to, step == Step::AtEnd ? std::uint8_t{2} : how);
       }
     }
-    for (std::uint32_t s = 0; s < states_.size(); ++s) {
-      if (seen[s] == 0) continue;
+    for (const auto s : reached) {
+      const std::uint8_t how = std::exchange(seen_[s], std::uint8_t{0});
       if (s == accept_ || s == end_accept_) out.accepts = true;
-      if (seen[s] != 1) continue;
+      if (how != 1) continue;
       for (const auto& edge : states_[s].edges) {
         if (edge.chars.empty()) continue;
-        require(++edges_ <= 16 * most_, ErrorKind::Usage, fmt::format("{}: the pattern \"{}\" has too many ways to match", what_, pattern_.substr(0, 100)));
+        require(++edges_ <= 16 * most_, ErrorKind::Usage, fmt::format("{}: the pattern \"{}\" has too many ways to match", what_, shortened(pattern_)));
+        budget_.spend(1 + edge.chars.size() / 64);
+        budget_.hold(sizeof(CharLanguage::Edge) + 16 + edge.chars.size() * sizeof(CharRange));
         out.edges.push_back({edge.chars, edge.target + 1});
       }
     }
@@ -347,46 +378,18 @@ class Builder {
   std::size_t most_;
   std::string_view pattern_;
   const std::string& what_;
+  Budget& budget_;
   std::vector<State> states_;
+  std::vector<std::uint8_t> seen_;  ///< by fill(): 1 freely, 2 only where the string ends
   std::size_t edges_ = 0;
   std::uint32_t accept_ = 0, end_accept_ = 0;
 };
 
-constexpr std::string_view kDate =
-    "(?:[1-9]\\d{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))"
-    "|(?:[1-9]\\d(?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29)";
-constexpr std::string_view kTime = "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,6})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)";
-/// Without "--", which in some places marks names in other scripts (RFC 5891).
-constexpr std::string_view kLabel = "[A-Za-z0-9](?:-?[A-Za-z0-9]){0,39}";
-constexpr std::string_view kOctet = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
-constexpr std::string_view kFormats = "date, time, date-time, uuid, email, ipv4, hostname, uri";
-
-std::string format_pattern(std::string_view format) {
-  if (format == "date") return fmt::format("^{}$", kDate);
-  if (format == "time") return fmt::format("^{}$", kTime);
-  if (format == "date-time") return fmt::format("^{}T{}$", kDate, kTime);
-  if (format == "uuid") return "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$";
-  if (format == "email") return fmt::format("^[A-Za-z0-9_+-]{{1,20}}(?:\\.[A-Za-z0-9_+-]{{1,20}}){{0,2}}@{0}(?:\\.{0}){{1,2}}$", kLabel);
-  if (format == "ipv4") return fmt::format("^{0}(?:\\.{0}){{3}}$", kOctet);
-  if (format == "hostname") return fmt::format("^{0}(?:\\.{0}){{0,4}}$", kLabel);
-  if (format == "uri") {
-    constexpr std::string_view kPart = "(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*";
-    return fmt::format("^https?://{0}(?:\\.{0}){{0,3}}(?::[1-9]\\d{{0,3}})?(?:/{1})?(?:\\?{1})?(?:#{1})?$", kLabel, kPart);
-  }
-  return "";
-}
-
 }  // namespace
 
-CharLanguage pattern_language(std::string_view pattern, std::size_t most, const std::string& what) {
-  const NodePointer root = Parser(pattern, what).parse();
-  return Builder(most, pattern, what).build(*root);
-}
-
-CharLanguage format_language(std::string_view format, const std::string& what) {
-  const std::string pattern = format_pattern(format);
-  require(!pattern.empty(), ErrorKind::Usage, fmt::format("{}: found \"{}\"; accepted: {}", what, format, kFormats));
-  return pattern_language(pattern, 10'000, what);
+CharLanguage pattern_language(std::string_view pattern, std::size_t most, const std::string& what, Budget& budget) {
+  const NodePointer root = Parser(pattern, what, budget).parse();
+  return Builder(most, pattern, what, budget).build(*root);
 }
 
 }  // namespace gauntlet

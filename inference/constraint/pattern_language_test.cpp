@@ -34,13 +34,14 @@ TEST_CASE("patterns mean what they mean to std::regex, on random patterns and st
     if (rng.chance(400'000)) pattern = "^" + pattern;
     if (rng.chance(400'000)) pattern += "$";
     if (rng.chance(100'000)) pattern = "^a|" + pattern + "|c$";
+    Budget budget{GrammarLimits{}};
     const std::regex expected(pattern, std::regex::ECMAScript);
-    const CharLanguage language = pattern_language(pattern, 5000, "test");
+    const CharLanguage language = pattern_language(pattern, 5000, "test", budget);
     for (int k = 0; k < 40; ++k) {
       std::string text;
       for (auto size = rng.below(7); size > 0; --size) text += rng.pick<char>({'a', 'b', 'c', '1', '.', '-', ' '});
       const bool want = std::regex_search(text, expected);
-      CHECK_MESSAGE(language.contains(text) == want, pattern << " on \"" << text << "\"");
+      CHECK_MESSAGE(language.contains(text, budget) == want, pattern << " on \"" << text << "\"");
       matched += want;
       ++tried;
     }
@@ -50,7 +51,10 @@ TEST_CASE("patterns mean what they mean to std::regex, on random patterns and st
 }
 
 TEST_CASE("characters are code points, whatever their number of bytes") {
-  const auto holds = [](const char* pattern, const char* text) { return pattern_language(pattern, 1000, "test").contains(text); };
+  const auto holds = [](const char* pattern, const char* text) {
+    Budget budget{GrammarLimits{}};
+    return pattern_language(pattern, 1000, "test", budget).contains(text, budget);
+  };
   CHECK(holds("^.$", "é"));
   CHECK(holds("^.$", "😀"));
   CHECK_FALSE(holds("^.$", "\n"));
@@ -72,7 +76,8 @@ TEST_CASE("what is not supported is refused with its place") {
   for (const auto& [pattern, message] : refused) {
     INFO(pattern);
     try {
-      pattern_language(pattern, 1000, "schema /pattern");
+      Budget budget{GrammarLimits{}};
+      pattern_language(pattern, 1000, "schema /pattern", budget);
       FAIL_CHECK("accepted");
     } catch (const Error& error) {
       CHECK(error.kind() == ErrorKind::Usage);
@@ -83,7 +88,10 @@ TEST_CASE("what is not supported is refused with its place") {
 }
 
 TEST_CASE("formats hold their usual spelling") {
-  const auto holds = [](const char* format, const char* text) { return format_language(format, "test").contains(text); };
+  const auto holds = [](const char* format, const char* text) {
+    Budget budget{GrammarLimits{}};
+    return format_language(format, "test", budget).contains(text, budget);
+  };
   int days = 0;
   for (int month = 0; month <= 13; ++month) {
     for (int day = 0; day <= 32; ++day) {
@@ -96,7 +104,8 @@ TEST_CASE("formats hold their usual spelling") {
   for (const auto& [year, leap] : std::vector<std::pair<const char*, bool>>{{"2024", true}, {"2000", true}, {"1900", false}, {"2023", false}, {"9996", true}}) CHECK(holds("date", (std::string(year) + "-02-29").c_str()) == leap);
   CHECK(holds("hostname", "a-b.example.org"));
   CHECK_FALSE(holds("hostname", "-a.org"));
-  CHECK_THROWS_WITH_AS(format_language("regex", "schema /format"), "schema /format: found \"regex\"; accepted: date, time, date-time, uuid, email, ipv4, hostname, uri", Error);
+  Budget budget{GrammarLimits{}};
+  CHECK_THROWS_WITH_AS(format_language("regex", "schema /format", budget), "schema /format: found \"regex\"; accepted: date, time, date-time, uuid, email, ipv4, hostname, uri", Error);
 }
 
 }  // namespace

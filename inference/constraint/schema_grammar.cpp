@@ -18,7 +18,7 @@ constexpr unsigned kNoStrings = kAllTypes & ~static_cast<unsigned>(kStringType);
 }  // namespace
 
 SchemaGrammar::SchemaGrammar(GrammarBuilder& builder, const Json& schema, const std::string& what, std::vector<std::string> without)
-    : builder_(builder), reader_(schema, what, builder.limits()), without_(std::move(without)) {}
+    : builder_(builder), reader_(schema, what, builder.limits(), builder.budget()), without_(std::move(without)) {}
 
 RuleId SchemaGrammar::json() {
   const RuleId rule = value(reader_.root(), kAllTypes);
@@ -36,12 +36,9 @@ void SchemaGrammar::fill() {
 
 RuleId SchemaGrammar::value(const Conjunction& conjunction, unsigned types) {
   std::pair<std::vector<const Json*>, unsigned> key = {{}, types};
-  Conjunction telling;
-  for (const auto& part : conjunction) {
-    if (says_nothing(*part.schema)) continue;
-    key.first.push_back(part.schema);
-    telling.push_back(part);
-  }
+  Conjunction telling = reader_.direct(conjunction);
+  builder_.budget().spend(2 + 2 * conjunction.size());
+  for (const auto& part : telling) key.first.push_back(part.schema);
   if (const auto it = values_.find(key); it != values_.end()) return it->second;
   const RuleId rule = builder_.add_rule();
   values_.emplace(std::move(key), rule);
@@ -59,7 +56,8 @@ void SchemaGrammar::add_json(StateId from, const SchemaShape& shape, unsigned ty
   if ((types & kObjectType) != 0) builder_.call(from, object(shape), to);
 }
 
-void SchemaGrammar::check_text(const std::string& text, const std::string& path) const {
+void SchemaGrammar::check_text(std::string_view text, const std::string& path) const {
+  builder_.budget().spend(1 + (1 + without_.size()) * text.size() / 64);
   require(is_utf8(text), ErrorKind::Usage, fmt::format("{}: the text is not valid UTF-8", reader_.at(path)));
   for (const auto& word : without_) {
     require(text.find(word) == std::string::npos, ErrorKind::Usage, fmt::format("{}: the schema asks for the text \"{}\", which cannot be written in this format", reader_.at(path), word));
@@ -67,12 +65,10 @@ void SchemaGrammar::check_text(const std::string& text, const std::string& path)
 }
 
 void SchemaGrammar::add_values(StateId from, const SchemaShape& shape, unsigned types, Spelling spelling, StateId to) {
-  SchemaShape rest = shape;
-  rest.values.reset();
-  rest.types = types;
   std::vector<std::string> texts;
-  for (const auto& value : *shape.values) {
-    if (!reader_.allows(rest, value)) continue;
+  for (const Json* item : shape.values->list) {
+    const Json& value = *item;
+    if (!reader_.fits(shape, types, value)) continue;
     if (value.is_structured() && !value.empty()) {
       const RuleId rule = builder_.add_rule(GrammarBuilder::Nesting::Yes);
       add_constant(builder_.start(rule), value, builder_.end(rule));
@@ -136,7 +132,7 @@ void SchemaGrammar::add_string(StateId from, const SchemaShape& shape, Spelling 
   }
   const bool counted = shape.min_length > 0 || shape.max_length != UINT64_MAX;
   if (!shape.patterns.empty() || !shape.formats.empty()) {
-    spell(builder_, begin, restricted(reader_.strings(shape), safe_chars()), spelling, end);
+    spell(builder_, begin, restricted(reader_.strings(shape), safe_chars(), builder_.budget()), spelling, end);
   } else if (counted) {
     if (shape.min_length > shape.max_length) return;
     builder_.repeat(begin, spelling == Spelling::Quoted ? json_char() : raw_char(), shape.min_length, shape.max_length, end, reader_.at(shape.path));
@@ -157,7 +153,7 @@ void SchemaGrammar::add_number(StateId from, const SchemaShape& shape, unsigned 
     from = builder_.start(*shared), to = builder_.end(*shared);
   }
   const StateId plain = kind == NumberKind::Any && !bounded ? builder_.add_state() : to;
-  spell(builder_, from, number_language(kind, shape.numbers), Spelling::Raw, plain);
+  spell(builder_, from, number_language(kind, shape.numbers, builder_.budget()), Spelling::Raw, plain);
   if (plain == to) return;
   builder_.empty(plain, to);
   const StateId exponent = builder_.add_state(), sign = builder_.add_state(), digit = builder_.add_state();
@@ -203,15 +199,11 @@ RuleId SchemaGrammar::array(const SchemaShape& shape) {
   return rule;
 }
 
-std::vector<SchemaShape::Property> SchemaGrammar::named(const SchemaShape& shape) const {
+std::vector<SchemaShape::Property> SchemaGrammar::named(const SchemaShape& shape) {
   std::vector<SchemaShape::Property> out;
-  std::set<std::string> known;
-  for (const auto& property : shape.properties) {
-    known.insert(property.name);
-    out.push_back({property.name, shape.property(property.name)});
-  }
-  for (const auto& name : shape.required) {
-    if (!known.contains(name)) out.push_back({name, shape.property(name)});
+  for (const auto& property : shape.properties) out.push_back({property.name, reader_.property(shape, property.name)});
+  for (const auto name : shape.required) {
+    if (!shape.positions.contains(name)) out.push_back({name, reader_.property(shape, name)});
   }
   return out;
 }
@@ -260,12 +252,15 @@ RuleId SchemaGrammar::object(const SchemaShape& shape) {
   }
   if (additional) {
     std::vector<std::string> names;
-    for (const auto& property : properties) names.push_back(property.name);
-    for (const auto& closing : shape.closings) names.insert(names.end(), closing.names.begin(), closing.names.end());
+    for (const auto& property : properties) names.emplace_back(property.name);
+    for (const auto& closing : shape.closings) {
+      builder_.budget().spend(closing.names->size());
+      names.insert(names.end(), closing.names->begin(), closing.names->end());
+    }
     const RuleId other = builder_.add_rule();
     const StateId begin = builder_.add_state(), end = builder_.add_state();
     builder_.literal(builder_.start(other), "\"", begin);
-    spell(builder_, begin, strings_but(safe_chars(), names), Spelling::Quoted, end);
+    spell(builder_, begin, strings_but(safe_chars(), names, builder_.budget()), Spelling::Quoted, end);
     builder_.literal(end, "\"", builder_.end(other));
     const auto name = [&](StateId from, StateId to) { builder_.call(from, other, to); };
     member(none, "", name, *additional, some);
@@ -312,8 +307,8 @@ void SchemaGrammar::add_tags(StateId from, const SchemaShape& shape, const TagSp
 
 void SchemaGrammar::add_tag(StateId from, const SchemaShape::Property& property, const TagSpelling& spelling, StateId to) {
   const StateId text = builder_.add_state(), json = builder_.add_state(), end = builder_.add_state();
-  builder_.template_text(from, spelling.before_name + property.name + spelling.text_value, text);
-  builder_.template_text(from, spelling.before_name + property.name + spelling.json_value, json);
+  builder_.template_text(from, spelling.before_name + std::string(property.name) + spelling.text_value, text);
+  builder_.template_text(from, spelling.before_name + std::string(property.name) + spelling.json_value, json);
   for (const auto& shape : reader_.shapes(property.value)) {
     if ((shape.types & kStringType) == 0) continue;
     if (shape.values) add_values(text, shape, kStringType, Spelling::Raw, end);

@@ -40,9 +40,9 @@ class SchemaGrammar {
   void add_tags(StateId from, const SchemaShape& shape, const TagSpelling& spelling, StateId to);
   void add_tag(StateId from, const SchemaShape::Property& property, const TagSpelling& spelling, StateId to);
   /// The properties that may be written by name, in their order.
-  std::vector<SchemaShape::Property> named(const SchemaShape& shape) const;
+  std::vector<SchemaShape::Property> named(const SchemaShape& shape);
   void check_property_counts(const SchemaShape& shape, std::size_t names, bool open) const;
-  void check_text(const std::string& text, const std::string& path) const;
+  void check_text(std::string_view text, const std::string& path) const;
 
   RuleId space();
   RuleId json_content();

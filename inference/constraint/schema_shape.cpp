@@ -8,6 +8,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "inference/constraint/shortened.h"
 
 namespace gauntlet {
 namespace {
@@ -15,7 +16,8 @@ namespace {
 constexpr std::array<std::string_view, 17> kAnnotations = {"$schema", "$comment", "$defs",     "definitions", "title",           "description",      "default",      "examples",     "example",
                                                            "deprecated", "readOnly", "writeOnly", "$vocabulary", "contentMediaType", "contentEncoding", "contentSchema", "$id"};
 
-std::string escaped(const std::string& key) {
+std::string escaped(const std::string& whole) {
+  const std::string key = shortened(whole);
   std::string out;
   for (const char c : key) out += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
   return out;
@@ -61,15 +63,11 @@ struct SchemaReader::Reading {
   std::vector<Group> open;              ///< alternatives that are not chosen yet
 };
 
-bool SchemaShape::requires_property(const std::string& name) const { return std::find(required.begin(), required.end(), name) != required.end(); }
-
-Conjunction SchemaShape::property(const std::string& name) const {
+Conjunction SchemaShape::property(std::string_view name) const {
   Conjunction out;
-  for (const auto& known : properties) {
-    if (known.name == name) out = known.value;
-  }
+  if (const auto it = positions.find(name); it != positions.end()) out = properties[it->second].value;
   for (const auto& closing : closings) {
-    if (closing.additional && !closing.names.contains(name)) out.push_back(*closing.additional);
+    if (closing.additional && !closing.names->contains(name)) out.push_back(*closing.additional);
   }
   return out;
 }
@@ -83,12 +81,13 @@ std::optional<Conjunction> SchemaShape::additional() const {
   return out;
 }
 
-SchemaReader::SchemaReader(const Json& schema, std::string what, const GrammarLimits& limits) : schema_(schema), what_(std::move(what)), limits_(limits) {
+SchemaReader::SchemaReader(const Json& schema, const std::string& what, const GrammarLimits& limits, Budget& budget) : schema_(schema), what_(shortened(what)), limits_(limits), budget_(budget) {
   // The depth is looked at first, because other walks are recursive.
   std::vector<std::pair<const Json*, int>> open = {{&schema, 0}};
   while (!open.empty()) {
     const auto [node, depth] = open.back();
     open.pop_back();
+    budget.spend(1);
     require(depth <= 3 * limits.schema_depth, ErrorKind::Usage, fmt::format("{}: the schema is nested more than {} levels deep", what_, 3 * limits.schema_depth));
     if (!node->is_structured()) continue;
     for (const auto& item : *node) open.emplace_back(&item, depth + 1);
@@ -97,14 +96,20 @@ SchemaReader::SchemaReader(const Json& schema, std::string what, const GrammarLi
   require(bytes <= limits.schema_bytes, ErrorKind::Usage, fmt::format("{}: the schema has {} bytes; accepted: {}", what_, bytes, limits.schema_bytes));
 }
 
+std::string SchemaReader::at(const std::string& path) const {
+  if (path.empty()) return what_;
+  // The end of a path says most.
+  return what_ + " " + (path.size() <= 200 ? path : "..." + valid_utf8(std::string_view(path).substr(path.size() - 200)));
+}
+
 void SchemaReader::refuse(const std::string& path, const Json& found, const std::string& accepted) const {
   fail(ErrorKind::Usage, fmt::format("{}: found {}; accepted: {}", at(path), shown(found), accepted));
 }
 
 SchemaPart SchemaReader::child(const SchemaPart& part, const std::string& keyword, const Json& value) const { return {&value, part.path + "/" + escaped(keyword)}; }
 
-SchemaPart SchemaReader::resolve(const std::string& reference, const std::string& path) const {
-  require(reference.starts_with('#'), ErrorKind::Usage, fmt::format("{}: found \"{}\"; accepted: \"#\" or a JSON pointer into this schema, such as \"#/$defs/NAME\"", at(path), reference));
+SchemaPart SchemaReader::resolve(const std::string& reference, const std::string& path) {
+  require(reference.starts_with('#'), ErrorKind::Usage, fmt::format("{}: found \"{}\"; accepted: \"#\" or a JSON pointer into this schema, such as \"#/$defs/NAME\"", at(path), shortened(reference)));
   std::string pointer = reference.substr(1);
   // A fragment may be percent-encoded.
   for (std::size_t i = 0; i + 2 < pointer.size(); ++i) {
@@ -113,70 +118,98 @@ SchemaPart SchemaReader::resolve(const std::string& reference, const std::string
     const int high = digit(pointer[i + 1]), low = digit(pointer[i + 2]);
     if (high >= 0 && low >= 0) pointer.replace(i, 3, 1, static_cast<char>(high * 16 + low));
   }
-  const Json* found = nullptr;
-  try {
-    const Json::json_pointer parsed(pointer);
-    if (schema_.contains(parsed)) found = &schema_.at(parsed);
-  } catch (const Json::exception&) {
-    found = nullptr;
+  budget_.spend(1 + pointer.size() / 16);
+  const Json* found = pointer.empty() || pointer.starts_with('/') ? &schema_ : nullptr;
+  for (std::size_t begin = 1; found != nullptr && begin <= pointer.size();) {
+    const std::size_t end = std::min(pointer.find('/', begin), pointer.size());
+    std::string key;
+    for (std::size_t i = begin; i < end; ++i) {
+      if (pointer[i] != '~') key += pointer[i];
+      else key += i + 1 < end && pointer[i + 1] == '1' ? '/' : '~', ++i;
+    }
+    begin = end + 1;
+    if (found->is_object()) {
+      found = member(*found, key);
+    } else if (found->is_array()) {
+      const bool index = !key.empty() && key.size() < 10 && key.find_first_not_of("0123456789") == std::string::npos && (key == "0" || key[0] != '0');
+      const std::size_t i = index ? std::stoul(key) : found->size();
+      found = i < found->size() ? &(*found)[i] : nullptr;
+    } else {
+      found = nullptr;
+    }
   }
-  require(found != nullptr, ErrorKind::Usage, fmt::format("{}: \"{}\" leads nowhere in this schema (anchors are not supported)", at(path), reference));
-  return {found, pointer};
+  require(found != nullptr, ErrorKind::Usage, fmt::format("{}: \"{}\" leads nowhere in this schema (anchors are not supported)", at(path), shortened(reference)));
+  return {found, shortened(pointer)};
 }
 
-std::vector<SchemaShape> SchemaReader::shapes(const Conjunction& conjunction) const {
-  std::vector<SchemaShape> out;
-  Choices choices;
-  collect(conjunction, choices, out);
+Conjunction SchemaReader::direct(const Conjunction& conjunction) {
+  Conjunction out;
+  for (const auto& part : conjunction) {
+    budget_.spend(2);
+    SchemaPart end = part;
+    const auto refers = [&] { return end.schema->is_object() && end.schema->size() == 1 && end.schema->begin().key() == "$ref" && end.schema->begin()->is_string(); };
+    int hops = 0;
+    for (; hops < limits_.schema_depth && refers(); ++hops) end = resolve(end.schema->begin()->get_ref<const std::string&>(), end.path + "/$ref");
+    if (refers()) end = part;  // perhaps without end: reading it says so
+    if (!says_nothing(*end.schema)) out.push_back(std::move(end));
+  }
   return out;
 }
 
-void SchemaReader::collect(const Conjunction& conjunction, Choices& choices, std::vector<SchemaShape>& out) const {
+const std::vector<SchemaShape>& SchemaReader::shapes(const Conjunction& whole) {
+  const Conjunction conjunction = direct(whole);
+  std::vector<const Json*> key;
+  for (const auto& part : conjunction) key.push_back(part.schema);
+  budget_.spend(1 + key.size());
+  if (const auto it = shapes_.find(key); it != shapes_.end()) return *it->second;
+  budget_.hold(200 + 8 * key.size());
+  auto made = std::make_unique<Shapes>();
+  std::vector<Exclusion> exclusions;
+  Choices choices;
+  collect(conjunction, choices, *made, exclusions);
+  const Shapes& out = *shapes_.emplace(std::move(key), std::move(made)).first->second;
+  for (auto& exclusion : exclusions) {
+    exclusion.shapes = &out;
+    exclusions_.push_back(std::move(exclusion));
+  }
+  check_exclusions();
+  return out;
+}
+
+Conjunction SchemaReader::property(const SchemaShape& shape, std::string_view name) {
+  Conjunction out = shape.property(name);
+  budget_.spend(2 + out.size() + shape.closings.size());
+  return out;
+}
+
+void SchemaReader::collect(const Conjunction& conjunction, Choices& choices, Shapes& out, std::vector<Exclusion>& exclusions) {
   Reading reading;
   reading.choices = &choices;
   if (!conjunction.empty()) reading.shape.path = conjunction.front().path;
   for (const auto& part : conjunction) read(reading, part);
   require(++choices.steps <= 20 * limits_.alternatives, ErrorKind::Usage, fmt::format("{}: the alternatives combine in more than {} ways", at(reading.shape.path), 20 * limits_.alternatives));
-  if (reading.shape.types == 0 || (reading.shape.values && reading.shape.values->empty())) return;
+  if (reading.shape.types == 0 || (reading.shape.values && reading.shape.values->list.empty())) return;
   if (reading.open.empty()) {
     require(out.size() < limits_.alternatives, ErrorKind::Usage, fmt::format("{}: the alternatives combine to more than {}", at(reading.shape.path), limits_.alternatives));
+    budget_.hold(2 * sizeof(SchemaShape));
     out.push_back(std::move(reading.shape));
     return;
   }
   const Group group = reading.open.front();
-  std::vector<std::vector<SchemaShape>> alternatives;
-  std::size_t total = out.size();
+  reading = {};  // not held while the alternatives are read
+  Exclusion exclusion{.shapes = nullptr, .path = group.path, .first = {}};
   for (std::size_t i = 0; i < group.list->size(); ++i) {
     choices.of[group.list] = i;
-    collect(conjunction, choices, alternatives.emplace_back());
-    total += alternatives.back().size();
-    require(total <= limits_.alternatives, ErrorKind::Usage, fmt::format("{}: the alternatives combine to more than {}", at(group.path), limits_.alternatives));
+    exclusion.first.push_back(out.size());
+    collect(conjunction, choices, out, exclusions);
   }
+  exclusion.first.push_back(out.size());
   choices.of.erase(group.list);
-  if (group.exactly_one) require_disjoint(group, alternatives);
-  for (auto& shapes_of_one : alternatives) {
-    for (auto& shape : shapes_of_one) out.push_back(std::move(shape));
-  }
+  if (group.exactly_one) exclusions.push_back(std::move(exclusion));
 }
 
-void SchemaReader::require_disjoint(const Group& group, const std::vector<std::vector<SchemaShape>>& alternatives) const {
-  constexpr std::size_t kMost = 200;
-  require(alternatives.size() <= kMost, ErrorKind::Usage, fmt::format("{}: found {} alternatives; accepted: {}", at(group.path), alternatives.size(), kMost));
-  for (std::size_t i = 0; i < alternatives.size(); ++i) {
-    for (std::size_t k = 0; k < i; ++k) {
-      for (const auto& a : alternatives[i]) {
-        for (const auto& b : alternatives[k]) {
-          require(disjoint(a, b), ErrorKind::Usage,
-                  fmt::format("{}: alternatives {} and {} may both hold for one value, which oneOf forbids; accepted: alternatives told apart by type, by number range, or by a required property with different "
-                              "constants; or anyOf",
-                              at(group.path), k, i));
-        }
-      }
-    }
-  }
-}
-
-void SchemaReader::read(Reading& reading, const SchemaPart& part) const {
+void SchemaReader::read(Reading& reading, const SchemaPart& part) {
+  budget_.spend(2);
   const Json& schema = *part.schema;
   if (schema.is_boolean()) {
     if (!schema.get<bool>()) reading.shape.types = 0;
@@ -191,16 +224,17 @@ void SchemaReader::read(Reading& reading, const SchemaPart& part) const {
   reading.path.push_back(&schema);
   SchemaShape::Closing closing;
   for (const auto& item : schema.items()) read_keyword(reading, part, item.key(), item.value());
-  if (const auto it = schema.find("properties"); it != schema.end()) {
-    for (const auto& item : it->items()) closing.names.insert(item.key());
-  }
+  static const Json kNone = Json::object();
+  const auto properties = schema.find("properties");
+  closing.names = names_of(properties != schema.end() ? *properties : kNone);
   if (const auto it = schema.find("additionalProperties"); it != schema.end()) closing.additional = child(part, "additionalProperties", *it);
-  if (!closing.names.empty() || closing.additional) reading.shape.closings.push_back(std::move(closing));
+  if (!closing.names->empty() || closing.additional) reading.shape.closings.push_back(std::move(closing));
   reading.path.pop_back();
 }
 
-void SchemaReader::read_keyword(Reading& reading, const SchemaPart& part, const std::string& keyword, const Json& value) const {
+void SchemaReader::read_keyword(Reading& reading, const SchemaPart& part, const std::string& keyword, const Json& value) {
   const std::string path = part.path + "/" + escaped(keyword);
+  budget_.spend(2 + path.size() / 32);
   if (keyword == "$ref") {
     if (!value.is_string()) refuse(path, value, "text");
     read(reading, resolve(value.get<std::string>(), path));
@@ -216,11 +250,11 @@ void SchemaReader::read_keyword(Reading& reading, const SchemaPart& part, const 
       if (keyword == "$id" && !part.path.empty()) refuse(path, value, "$id at the top of the schema only");
       return;
     }
-    fail(ErrorKind::Usage, fmt::format("{}: the keyword \"{}\" is not supported in constrained decoding", at(path), keyword));
+    fail(ErrorKind::Usage, fmt::format("{}: the keyword \"{}\" is not supported in constrained decoding", at(path), shortened(keyword)));
   }
 }
 
-bool SchemaReader::read_value_keyword(SchemaShape& shape, const SchemaPart& part, const std::string& keyword, const Json& value) const {
+bool SchemaReader::read_value_keyword(SchemaShape& shape, const SchemaPart& part, const std::string& keyword, const Json& value) {
   const std::string path = part.path + "/" + escaped(keyword);
   const auto count = [&]() -> std::uint64_t {
     const bool whole = value.is_number_unsigned() || (value.is_number_integer() && value.get<std::int64_t>() >= 0) || (value.is_number_float() && value.get<double>() >= 0 && value.get<double>() < 1e15 && value.get<double>() == static_cast<double>(static_cast<std::int64_t>(value.get<double>())));
@@ -233,7 +267,7 @@ bool SchemaReader::read_value_keyword(SchemaShape& shape, const SchemaPart& part
   };
   const auto text = [&]() -> SchemaShape::Text {
     if (!value.is_string()) refuse(path, value, "text");
-    return {value.get<std::string>(), path};
+    return {value.get_ref<const std::string&>(), path};
   };
   if (keyword == "type") {
     unsigned bits = type_bits(value);
@@ -251,11 +285,7 @@ bool SchemaReader::read_value_keyword(SchemaShape& shape, const SchemaPart& part
     if (!value.is_boolean()) refuse(path, value, "true or false");
   } else if (keyword == "enum" || keyword == "const") {
     if (keyword == "enum" && !value.is_array()) refuse(path, value, "a list");
-    std::vector<Json> values;
-    if (keyword == "const") values.push_back(value);
-    else values.assign(value.begin(), value.end());
-    if (shape.values) std::erase_if(*shape.values, [&](const Json& known) { return std::find(values.begin(), values.end(), known) == values.end(); });
-    else shape.values = std::move(values);
+    read_values(shape, value, keyword == "enum");
   } else if (keyword == "minimum") {
     shape.numbers.raise(bound(true));
   } else if (keyword == "exclusiveMinimum") {
@@ -288,25 +318,27 @@ bool SchemaReader::read_value_keyword(SchemaShape& shape, const SchemaPart& part
   return true;
 }
 
-bool SchemaReader::read_object_keyword(SchemaShape& shape, const SchemaPart& part, const std::string& keyword, const Json& value) const {
+bool SchemaReader::read_object_keyword(SchemaShape& shape, const SchemaPart& part, const std::string& keyword, const Json& value) {
   const std::string path = part.path + "/" + escaped(keyword);
   if (keyword == "properties") {
     if (!value.is_object()) refuse(path, value, "an object of schemas");
-    std::map<std::string_view, std::size_t> known;
-    for (std::size_t i = 0; i < shape.properties.size(); ++i) known.emplace(shape.properties[i].name, i);
-    std::vector<SchemaShape::Property> fresh;
     for (const auto& item : value.items()) {
-      const SchemaPart property = {&item.value(), path + "/" + escaped(item.key())};
-      if (const auto it = known.find(item.key()); it != known.end()) shape.properties[it->second].value.push_back(property);
-      else fresh.push_back({item.key(), {property}});
+      SchemaPart property = {&item.value(), path + "/" + escaped(item.key())};
+      budget_.spend(4 + property.path.size() / 32);
+      budget_.hold(sizeof(SchemaShape::Property) + sizeof(SchemaPart) + property.path.size() + 100);
+      const std::string_view name = item.key();  // the document's
+      const auto [it, fresh] = shape.positions.try_emplace(name, shape.properties.size());
+      if (fresh) shape.properties.push_back({name, {}});
+      shape.properties[it->second].value.push_back(std::move(property));
     }
-    for (auto& property : fresh) shape.properties.push_back(std::move(property));
   } else if (keyword == "required") {
     const bool names = value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& name) { return name.is_string(); });
     if (!names) refuse(path, value, "a list of names");
-    std::set<std::string> known(shape.required.begin(), shape.required.end());
-    for (const auto& name : value) {
-      if (known.insert(name.get<std::string>()).second) shape.required.push_back(name.get<std::string>());
+    budget_.spend(value.size());
+    budget_.hold(80 * value.size());
+    for (const auto& item : value) {
+      const std::string_view name = item.get_ref<const std::string&>();
+      if (shape.required_names.insert(name).second) shape.required.push_back(name);
     }
   } else if (keyword == "additionalProperties") {
     if (!value.is_object() && !value.is_boolean()) refuse(path, value, "a schema");
@@ -314,6 +346,9 @@ bool SchemaReader::read_object_keyword(SchemaShape& shape, const SchemaPart& par
     if (!value.is_array()) refuse(path, value, "a list of schemas");
     const auto items = part.schema->find("items");
     const Conjunction rest = shape.items;
+    const std::size_t positions = std::max(shape.prefix.size(), value.size());
+    budget_.spend(2 * positions + value.size() * rest.size());
+    budget_.hold((2 * positions + value.size() * rest.size()) * (sizeof(SchemaPart) + path.size() + 48));
     while (shape.prefix.size() < value.size()) shape.prefix.push_back(rest);
     for (std::size_t i = 0; i < value.size(); ++i) shape.prefix[i].push_back({&value[i], fmt::format("{}/{}", path, i)});
     if (items != part.schema->end()) {
@@ -325,6 +360,8 @@ bool SchemaReader::read_object_keyword(SchemaShape& shape, const SchemaPart& par
     if (value.is_array()) refuse(path, value, "a schema; a list of schemas is prefixItems");
     if (part.schema->contains("prefixItems")) return true;  // read with it
     const SchemaPart items = child(part, "items", value);
+    budget_.spend(shape.prefix.size());
+    budget_.hold(shape.prefix.size() * (sizeof(SchemaPart) + path.size() + 48));
     for (auto& position : shape.prefix) position.push_back(items);
     shape.items.push_back(items);
   } else {

@@ -1,8 +1,9 @@
-// Which values a schema allows, and which schemas exclude each other. Declared in schema_shape.h, tested through schema_grammar_test.cpp.
+// Values in schemas, and which of them a schema allows. Declared in schema_shape.h, tested through schema_grammar_test.cpp.
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "core/error.h"
 #include "inference/constraint/pattern_language.h"
@@ -10,9 +11,6 @@
 
 namespace gauntlet {
 namespace {
-
-/// Schemas inside schemas that are looked into; a deeper difference counts as none.
-constexpr int kMostDepth = 6;
 
 bool is_integer(const Json& value) {
   if (!value.is_number_float()) return value.is_number();
@@ -33,83 +31,167 @@ std::uint64_t characters_of(const std::string& text) {
   return static_cast<std::uint64_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
+void add_key(std::string& out, const Json& value) {
+  if (value.is_number()) {
+    const Decimal digits = Decimal::of(value);
+    out += fmt::format("{}{}.{}", digits.negative ? "-" : "", digits.whole, digits.fraction);
+  } else if (value.is_array()) {
+    out += '[';
+    for (const auto& item : value) {
+      add_key(out, item);
+      out += ',';
+    }
+    out += ']';
+  } else if (value.is_object()) {
+    std::map<std::string_view, const Json*> members;
+    for (const auto& item : value.items()) members.emplace(item.key(), &item.value());
+    out += '{';
+    for (const auto& [name, item] : members) {
+      out += fmt::format("{}:{}=", name.size(), name);
+      add_key(out, *item);
+      out += ',';
+    }
+    out += '}';
+  } else if (value.is_string()) {
+    out += fmt::format("\"{}:{}", value.get_ref<const std::string&>().size(), value.get_ref<const std::string&>());
+  } else {
+    out += value.is_null() ? "null" : value.get<bool>() ? "true" : "false";
+  }
+}
+
 }  // namespace
 
-CharLanguage SchemaReader::strings(const SchemaShape& shape) const {
+std::string value_key(const Json& value) {
+  std::string out;
+  add_key(out, value);
+  return out;
+}
+
+const Json* SchemaReader::member(const Json& object, std::string_view name) {
+  constexpr std::size_t kFew = 16;
+  budget_.spend(1);
+  if (object.size() <= kFew) {
+    const auto it = object.find(name);
+    return it == object.end() ? nullptr : &*it;
+  }
+  auto& index = members_[&object];
+  if (index.empty()) {
+    budget_.spend(object.size());
+    budget_.hold(64 * object.size());
+    for (const auto& item : object.items()) index.emplace(item.key(), &item.value());
+  }
+  const auto it = index.find(name);
+  return it == index.end() ? nullptr : it->second;
+}
+
+std::shared_ptr<const std::unordered_set<std::string_view>> SchemaReader::names_of(const Json& properties) {
+  auto& known = names_[&properties];
+  if (!known) {
+    budget_.spend(properties.size());
+    budget_.hold(64 * properties.size());
+    auto names = std::make_shared<std::unordered_set<std::string_view>>();
+    for (const auto& item : properties.items()) names->insert(item.key());
+    known = std::move(names);
+  }
+  return known;
+}
+
+void SchemaReader::read_values(SchemaShape& shape, const Json& value, bool list) {
+  auto& known = values_[&value];
+  if (!known) {
+    auto values = std::make_shared<SchemaShape::Values>();
+    const auto add = [&](const Json& item) {
+      std::string key = value_key(item);
+      budget_.spend(4 + key.size() / 16);
+      budget_.hold(key.size() + 100);
+      values->list.push_back(&item);
+      values->keys.insert(std::move(key));
+    };
+    if (!list) add(value);
+    else for (const auto& item : value) add(item);
+    known = std::move(values);
+  }
+  if (!shape.values) {
+    shape.values = known;
+    return;
+  }
+  auto both = std::make_shared<SchemaShape::Values>();
+  for (const Json* item : shape.values->list) {
+    std::string key = value_key(*item);
+    budget_.spend(4 + key.size() / 16);
+    if (!known->keys.contains(key)) continue;
+    budget_.hold(key.size() + 100);
+    both->list.push_back(item);
+    both->keys.insert(std::move(key));
+  }
+  shape.values = std::move(both);
+}
+
+const CharLanguage& SchemaReader::strings(const SchemaShape& shape) {
+  std::vector<const char*> texts;
+  for (const auto& pattern : shape.patterns) texts.push_back(pattern.value.data());
+  for (const auto& format : shape.formats) texts.push_back(format.value.data());
+  budget_.spend(1 + texts.size());
+  std::tuple key = {std::move(texts), shape.min_length, shape.max_length};
+  if (const auto it = strings_.find(key); it != strings_.end()) return it->second;
   std::optional<CharLanguage> out;
-  const auto add = [&](CharLanguage language, const std::string& path) { out = out ? intersect(*out, language, limits_.pattern_states, at(path)) : std::move(language); };
-  for (const auto& pattern : shape.patterns) add(pattern_language(pattern.value, limits_.pattern_states, at(pattern.path)), pattern.path);
-  for (const auto& format : shape.formats) add(format_language(format.value, at(format.path)), format.path);
+  const auto add = [&](CharLanguage language, const std::string& path) { out = out ? intersect(*out, language, limits_.pattern_states, at(path), budget_) : std::move(language); };
+  for (const auto& pattern : shape.patterns) add(pattern_language(pattern.value, limits_.pattern_states, at(pattern.path), budget_), pattern.path);
+  for (const auto& format : shape.formats) add(format_language(format.value, at(format.path), budget_), format.path);
   if (shape.min_length > 0 || shape.max_length != UINT64_MAX || !out) {
     const std::uint64_t chain = shape.max_length != UINT64_MAX ? shape.max_length : shape.min_length;
     require(chain <= limits_.pattern_states, ErrorKind::Usage, fmt::format("{}: counting to {} characters beside a pattern or format needs more than {} states", at(shape.path), chain, limits_.pattern_states));
-    add(strings_of(all_chars(), shape.min_length, shape.max_length), shape.path);
+    add(strings_of(all_chars(), shape.min_length, shape.max_length, budget_), shape.path);
   }
-  return *out;
+  return strings_.emplace(std::move(key), std::move(*out)).first->second;
 }
 
-bool SchemaReader::allows(const Conjunction& conjunction, const Json& value, int depth) const {
-  if (depth > kMaxJsonDepth) return false;
-  const auto all = shapes(conjunction);
-  return std::any_of(all.begin(), all.end(), [&](const SchemaShape& shape) { return allows(shape, value, depth); });
+bool SchemaReader::allows(const Conjunction& conjunction, const Json& value) {
+  const Shapes& all = shapes(conjunction);
+  budget_.spend(1);
+  const auto [it, fresh] = allowed_.try_emplace({&all, &value}, false);
+  if (!fresh) return it->second;
+  budget_.hold(64);
+  const bool out = std::any_of(all.begin(), all.end(), [&](const SchemaShape& shape) { return allows(shape, value); });
+  return it->second = out;
 }
 
-bool SchemaReader::allows(const SchemaShape& shape, const Json& value, int depth) const {
-  if ((type_of(value) & shape.types) == 0) return false;
-  if (shape.values && std::find(shape.values->begin(), shape.values->end(), value) == shape.values->end()) return false;
+bool SchemaReader::allows(const SchemaShape& shape, const Json& value) {
+  if (shape.values) {
+    const std::string key = value_key(value);
+    budget_.spend(3 + key.size() / 16);
+    if (!shape.values->keys.contains(key)) return false;
+  }
+  return fits(shape, shape.types, value);
+}
+
+bool SchemaReader::fits(const SchemaShape& shape, unsigned types, const Json& value) {
+  budget_.spend(3);
+  if ((type_of(value) & types) == 0) return false;
   if (value.is_number()) return shape.numbers.allows(Decimal::of(value));
   if (value.is_string()) {
     const auto& text = value.get_ref<const std::string&>();
+    budget_.spend(text.size() / 64);
     const std::uint64_t length = characters_of(text);
     if (length < shape.min_length || length > shape.max_length) return false;
-    return (shape.patterns.empty() && shape.formats.empty()) || strings(shape).contains(text);
+    return (shape.patterns.empty() && shape.formats.empty()) || strings(shape).contains(text, budget_);
   }
   if (value.is_array()) {
     if (value.size() < shape.min_items || value.size() > shape.max_items) return false;
     for (std::size_t i = 0; i < value.size(); ++i) {
-      if (!allows(i < shape.prefix.size() ? shape.prefix[i] : shape.items, value[i], depth + 1)) return false;
+      if (!allows(i < shape.prefix.size() ? shape.prefix[i] : shape.items, value[i])) return false;
     }
   }
   if (value.is_object()) {
     if (value.size() < shape.min_properties || value.size() > shape.max_properties) return false;
-    for (const auto& name : shape.required) {
-      if (!value.contains(name)) return false;
+    for (const auto name : shape.required) {
+      if (member(value, name) == nullptr) return false;
     }
     for (const auto& item : value.items()) {
-      if (!allows(shape.property(item.key()), item.value(), depth + 1)) return false;
+      if (!allows(property(shape, item.key()), item.value())) return false;
     }
   }
   return true;
-}
-
-bool SchemaReader::disjoint(const SchemaShape& a, const SchemaShape& b, int depth) const {
-  unsigned common = a.types & b.types;
-  if (common == 0) return true;
-  if (a.values) return std::none_of(a.values->begin(), a.values->end(), [&](const Json& value) { return allows(a, value) && allows(b, value); });
-  if (b.values) return disjoint(b, a, depth);
-  if ((common & kNumberType) != 0) {
-    // Bounds that leave nothing between them.
-    NumberBounds both = a.numbers;
-    if (b.numbers.least) both.raise(*b.numbers.least);
-    if (b.numbers.most) both.lower(*b.numbers.most);
-    if (both.least && both.most) {
-      const int order = compare(both.least->value, both.most->value);
-      if (order > 0 || (order == 0 && !(both.least->included && both.most->included))) common &= ~static_cast<unsigned>(kNumberType);
-    }
-  }
-  if ((common & kStringType) != 0 && (a.min_length > b.max_length || b.min_length > a.max_length)) common &= ~static_cast<unsigned>(kStringType);
-  if ((common & kArrayType) != 0 && (a.min_items > b.max_items || b.min_items > a.max_items)) common &= ~static_cast<unsigned>(kArrayType);
-  if ((common & kObjectType) != 0 && depth < kMostDepth) {
-    const auto apart = [&](const SchemaShape& x, const SchemaShape& y) {
-      return std::any_of(x.required.begin(), x.required.end(), [&](const std::string& name) {
-        const auto xs = shapes(x.property(name)), ys = shapes(y.property(name));  // none: never there, while the other requires it
-        return std::all_of(xs.begin(), xs.end(), [&](const SchemaShape& p) { return std::all_of(ys.begin(), ys.end(), [&](const SchemaShape& q) { return disjoint(p, q, depth + 1); }); }) &&
-               (ys.empty() || xs.empty() || y.requires_property(name));
-      });
-    };
-    if (apart(a, b) || apart(b, a)) common &= ~static_cast<unsigned>(kObjectType);
-  }
-  return common == 0;
 }
 
 }  // namespace gauntlet

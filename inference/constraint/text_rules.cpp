@@ -80,14 +80,15 @@ class CharSpeller {
 
   void raw(StateId from, const CharSet& chars, StateId to) {
     for (const auto& bytes : utf8_ranges(chars)) {
+      builder_.budget().spend(2);
       const StateId next = bytes.size() == 1 ? to : rest(Bytes(bytes.begin() + 1, bytes.end()), to);
       builder_.bytes(from, bytes[0].first, bytes[0].second, next);
     }
   }
 
   void json(StateId from, const CharSet& chars, StateId to) {
-    raw(from, intersect(chars, json_plain()), to);
-    for (const auto& range : intersect(chars, complement(json_plain()))) {
+    raw(from, intersect(chars, plain_), to);
+    for (const auto& range : intersect(chars, escaped_)) {
       for (char32_t c = range.low; c <= range.high; ++c) builder_.literal(from, json_escape(c), to);
     }
   }
@@ -96,6 +97,8 @@ class CharSpeller {
   StateId rest(const Bytes& bytes, StateId to) {
     const auto [it, fresh] = shared_.try_emplace({to, bytes}, 0);
     if (!fresh) return it->second;
+    builder_.budget().spend(3);
+    builder_.budget().hold(100);
     const StateId state = builder_.add_state();
     it->second = state;
     const StateId next = bytes.size() == 1 ? to : rest(Bytes(bytes.begin() + 1, bytes.end()), to);
@@ -104,6 +107,7 @@ class CharSpeller {
   }
 
   GrammarBuilder& builder_;
+  const CharSet plain_ = json_plain(), escaped_ = complement(plain_);  ///< in JSON
   std::map<std::pair<StateId, Bytes>, StateId> shared_;
 };
 
@@ -179,6 +183,7 @@ std::vector<StateId> add_text(GrammarBuilder& builder, StateId from, const std::
   std::vector<Place> open = {{0, 0}};
   std::vector<StateId> between = {from};
   while (!open.empty()) {
+    builder.budget().spend(100);
     const auto [place, word] = open.back();
     open.pop_back();
     const StateId state = index.at({place, word});
@@ -241,12 +246,20 @@ void add_escapes(GrammarBuilder& builder, StateId from, StateId to) {
   hex_digit(builder, at, kHex, to);
 }
 
+std::string name_of(std::string_view kind, std::span<const std::string> without) {
+  std::string out(kind);
+  for (const auto& word : without) out += fmt::format(" {}:{}", word.size(), word);
+  return out;
+}
+
 }  // namespace
 
 RuleId free_text_rule(GrammarBuilder& builder, std::span<const std::string> without) {
   std::array<bool, 128> ascii{};
   for (std::size_t b = 0; b < 128; ++b) ascii[b] = b >= 0x20 || b == '\t' || b == '\n' || b == '\r';
-  const RuleId rule = builder.add_rule();
+  auto& shared = builder.shared(name_of("text", without));
+  if (shared) return *shared;
+  const RuleId rule = *(shared = builder.add_rule());
   for (const StateId state : add_text(builder, builder.start(rule), ascii, without)) builder.empty(state, builder.end(rule));
   return rule;
 }
@@ -254,7 +267,9 @@ RuleId free_text_rule(GrammarBuilder& builder, std::span<const std::string> with
 RuleId json_content_rule(GrammarBuilder& builder, std::span<const std::string> without) {
   std::array<bool, 128> ascii{};
   for (std::size_t b = 0x20; b < 128; ++b) ascii[b] = b != '"' && b != '\\';
-  const RuleId rule = builder.add_rule();
+  auto& shared = builder.shared(name_of("string", without));
+  if (shared) return *shared;
+  const RuleId rule = *(shared = builder.add_rule());
   const StateId start = builder.start(rule), escape = builder.add_state();
   // An escape breaks a word that the plain characters may have begun.
   for (const StateId state : add_text(builder, start, ascii, without)) {
@@ -287,6 +302,7 @@ void spell(GrammarBuilder& builder, StateId from, const CharLanguage& language, 
   CharSpeller speller(builder);
   for (std::size_t i = 0; i < language.states.size(); ++i) {
     for (const auto& edge : language.states[i].edges) {
+      builder.budget().spend(2 + edge.chars.size() / 16);
       if (spelling == Spelling::Quoted) speller.json(states[i], edge.chars, states[edge.target]);
       else speller.raw(states[i], edge.chars, states[edge.target]);
     }

@@ -87,7 +87,8 @@ TEST_CASE("every character of a set is spelled by its UTF-8, and no other is") {
 }
 
 TEST_CASE("strings of a language are spelled plainly, with the shortest escapes where JSON needs some") {
-  const CharLanguage all = strings_of(all_chars(), 0, 3);
+  Budget budget{GrammarLimits{}};
+  const CharLanguage all = strings_of(all_chars(), 0, 3, budget);
   const Grammar quoted = grammar_with([&](GrammarBuilder& builder, StateId from, StateId to) { spell(builder, from, all, Spelling::Quoted, to); });
   const Grammar raw = grammar_with([&](GrammarBuilder& builder, StateId from, StateId to) { spell(builder, from, all, Spelling::Raw, to); });
   for (const char* text : {"a\"b", "\\", "\n\t\r", "\b\f", "\x01", "é\x7F😀"}) {
