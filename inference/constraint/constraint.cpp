@@ -19,13 +19,13 @@ class GrammarConstraint : public TokenConstraint {
 
   TokenMask mask() override {
     if (finished_) return last_;
-    if (!mask_) mask_ = masks_->mask(place_);
+    if (!mask_) mask_ = masks_->mask(place_, *work_);
     return *mask_;
   }
 
   void accept(std::int32_t id) override {
     if (finished_) return;
-    require(masks_->accept(place_, id), ErrorKind::Internal, fmt::format("token {} was sampled against its mask", id));
+    require(masks_->accept(place_, id, *work_), ErrorKind::Internal, fmt::format("token {} was sampled against its mask", id));
     mask_.reset();
     finished_ = masks_->finished(place_);
     if (!finished_) return;
@@ -40,6 +40,7 @@ class GrammarConstraint : public TokenConstraint {
   std::shared_ptr<TokenMasks> masks_;  ///< shared with the factory and with other sequences
   GrammarPlace place_;
   SharedMask mask_;                    ///< of place_, once it was asked for
+  std::shared_ptr<std::uint64_t> work_ = std::make_shared<std::uint64_t>(0);  ///< steps; shared by all samples of a request, which one thread runs
   bool finished_ = false;
   std::vector<std::uint64_t> last_;
 };

@@ -42,9 +42,10 @@ class Peer {
   Json walk(TokenMasks& masks, Rng& rng) {
     std::vector<std::int32_t> ids;
     GrammarPlace place = masks.start();
+    std::uint64_t work = 0;
     while (!masks.finished(place)) {
       if (ids.size() > 6000) return nullptr;
-      const SharedMask mask = masks.mask(place);
+      const SharedMask mask = masks.mask(place, work);
       std::vector<std::int32_t> allowed;
       if (ids.size() > 150 && rng.chance(600'000)) {
         for (const auto id : closing_) {
@@ -58,7 +59,7 @@ class Peer {
       }
       REQUIRE_FALSE(allowed.empty());
       ids.push_back(rng.pick(allowed));
-      REQUIRE(masks.accept(place, ids.back()));
+      REQUIRE(masks.accept(place, ids.back(), work));
     }
     ids.pop_back();  // the end
     return tokenizer_->decode(ids, SkipSpecial::No);
@@ -66,11 +67,12 @@ class Peer {
 
   bool accepts(TokenMasks& masks, const std::string& text) {
     GrammarPlace place = masks.start();
+    std::uint64_t work = 0;
     auto ids = tokenizer_->encode(text, SpecialTokens::AsText);
     ids.push_back(end_);
     for (const auto id : ids) {
-      const bool allowed = has(*masks.mask(place), id);
-      CHECK(masks.accept(place, id) == allowed);
+      const bool allowed = has(*masks.mask(place, work), id);
+      CHECK(masks.accept(place, id, work) == allowed);
       if (!allowed) return false;
     }
     return masks.finished(place);

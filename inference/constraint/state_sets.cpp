@@ -39,9 +39,21 @@ SetId StateSets::read(SetId set, std::string_view bytes) {
   return set;
 }
 
+void StateSets::count(std::uint64_t steps) {
+  steps_ += steps;
+  if (steps_ > stop_at_) fail(ErrorKind::Usage, fmt::format("the grammar is too ambiguous: one token takes more than {} steps", allowed_));
+}
+
+/// Without what a set that failed has left.
+void StateSets::begin_set() {
+  open_.clear();
+  if (!visited_.empty()) visited_.clear();
+}
+
 SetId StateSets::compute(SetId set, std::uint8_t byte_class) {
+  begin_set();
   const std::uint8_t byte = grammar_.class_byte[byte_class];
-  steps_ += sets_[static_cast<std::size_t>(set)].nodes.size();
+  count(sets_[static_cast<std::size_t>(set)].nodes.size());
   for (const std::uint32_t n : sets_[static_cast<std::size_t>(set)].nodes) {
     const Node at = nodes_[n];
     for (std::uint32_t e = grammar_.first_edge[at.state]; e < grammar_.first_edge[at.state + 1]; ++e) {
@@ -56,6 +68,7 @@ SetId StateSets::compute(SetId set, std::uint8_t byte_class) {
 
 const std::vector<std::pair<std::int32_t, SetId>>& StateSets::tokens(SetId set) {
   if (!sets_[static_cast<std::size_t>(set)].tokens_known) {
+    begin_set();
     std::vector<std::pair<std::uint32_t, Node>> targets;
     for (const std::uint32_t n : sets_[static_cast<std::size_t>(set)].nodes) {
       const Node at = nodes_[n];
@@ -111,11 +124,8 @@ SetId StateSets::close() {
   while (!open_.empty()) {
     const Node at = open_.back();
     open_.pop_back();
-    if (++steps > 16 * limits_.parallel) {
-      open_.clear();
-      visited_.clear();
-      fail(ErrorKind::Usage, fmt::format("the grammar is too ambiguous: more than {} steps for one byte", 16 * limits_.parallel));
-    }
+    count(1);
+    if (++steps > 16 * limits_.parallel) fail(ErrorKind::Usage, fmt::format("the grammar is too ambiguous: more than {} steps for one byte", 16 * limits_.parallel));
     if (grammar_.is_end[at.state] != 0) {
       for (const std::uint32_t n : frames_[at.frame].nodes) {
         if (n == kBottom) accepts = true;
@@ -141,7 +151,6 @@ SetId StateSets::close() {
     }
     if (reads) readers.push_back(at);
   }
-  steps_ += steps;
   visited_.clear();
   require(readers.size() <= limits_.parallel, ErrorKind::Usage, fmt::format("the grammar is too ambiguous: more than {} readings at once", limits_.parallel));
   if (readers.empty() && !accepts) return kDead;
@@ -163,6 +172,7 @@ std::vector<std::uint32_t> StateSets::merged(std::vector<Node> nodes) {
     if (end - i > 1) {
       std::vector<std::uint32_t> all;
       for (std::size_t k = i; k < end; ++k) all.insert(all.end(), frames_[nodes[k].frame].nodes.begin(), frames_[nodes[k].frame].nodes.end());
+      count(all.size());
       std::sort(all.begin(), all.end());
       all.erase(std::unique(all.begin(), all.end()), all.end());
       into = frame(depth, std::move(all));
@@ -194,6 +204,7 @@ std::uint32_t StateSets::twin_frame(std::uint32_t id) {
   std::vector<Node> nodes;
   std::vector<std::uint32_t> out;
   const std::vector<std::uint32_t> from = frames_[id].nodes;
+  count(from.size());
   bool bottom = false;
   for (const std::uint32_t n : from) {
     if (n == kBottom) bottom = true;
@@ -209,6 +220,7 @@ std::uint32_t StateSets::twin_frame(std::uint32_t id) {
 SetId StateSets::twin(SetId id) {
   if (const SetId known = sets_[static_cast<std::size_t>(id)].twin; known != kUnknown) return known;
   std::vector<Node> nodes;
+  count(sets_[static_cast<std::size_t>(id)].nodes.size());
   for (const std::uint32_t n : std::vector<std::uint32_t>(sets_[static_cast<std::size_t>(id)].nodes)) nodes.push_back({grammar_.twin[nodes_[n].state], twin_frame(nodes_[n].frame)});
   const SetId twin = intern(merged(std::move(nodes)), accepts(id));
   sets_[static_cast<std::size_t>(id)].twin = twin;
@@ -217,6 +229,7 @@ SetId StateSets::twin(SetId id) {
 
 std::uint32_t StateSets::adopt_frame(const StateSets& other, std::uint32_t id, std::unordered_map<std::uint32_t, std::uint32_t>& known) {
   if (const auto it = known.find(id); it != known.end()) return it->second;
+  count(other.frames_[id].nodes.size());
   std::vector<std::uint32_t> nodes;
   for (const std::uint32_t n : other.frames_[id].nodes) nodes.push_back(n == kBottom ? kBottom : node(other.nodes_[n].state, adopt_frame(other, other.nodes_[n].frame, known)));
   std::sort(nodes.begin(), nodes.end());

@@ -46,6 +46,11 @@ class StateSets {
   std::size_t size() const { return sets_.size() + references_ / 32; }
   /// Work done so far.
   std::uint64_t steps() const { return steps_; }
+  /// From now on, until it is called again, more work than this throws Error(Usage).
+  void allow_steps(std::uint64_t most) {
+    allowed_ = most;
+    stop_at_ = steps_ + most;
+  }
   /// The same set, of another object for the same grammar.
   SetId adopt(const StateSets& other, SetId set);
 
@@ -72,6 +77,8 @@ class StateSets {
   };
 
   SetId compute(SetId set, std::uint8_t byte_class);
+  void count(std::uint64_t steps);
+  void begin_set();
   std::uint32_t node(StateId state, std::uint32_t frame);
   std::uint32_t frame(std::uint32_t depth, std::vector<std::uint32_t> nodes);
   void visit(StateId state, std::uint32_t frame);
@@ -93,7 +100,7 @@ class StateSets {
   std::unordered_multimap<std::uint64_t, std::uint32_t> frame_index_, set_index_;
   SetId start_ = kDead;
   std::size_t references_ = 0;  ///< to nodes, of all sets and frames
-  std::uint64_t steps_ = 0;
+  std::uint64_t steps_ = 0, stop_at_ = UINT64_MAX, allowed_ = UINT64_MAX;
   // Of the set that is being made.
   std::vector<Node> open_;
   std::unordered_map<std::uint64_t, bool> visited_;

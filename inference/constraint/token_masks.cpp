@@ -18,8 +18,10 @@ GrammarPlace TokenMasks::start() {
 
 /// Into the present generation, or into a new one if that has grown too large.
 void TokenMasks::move(GrammarPlace& place) {
-  if (sets_->size() > limits_.sets) {
+  if (broken_ || sets_->size() > limits_.sets) {
     sets_ = std::make_shared<StateSets>(grammar_, limits_);
+    sets_->allow_steps(limits_.steps_per_token);
+    broken_ = false;
     kept_.clear();
     by_set_.clear();
   }
@@ -28,8 +30,33 @@ void TokenMasks::move(GrammarPlace& place) {
   place.sets = sets_;
 }
 
-SharedMask TokenMasks::mask(GrammarPlace& place) {
+template <typename Use>
+auto TokenMasks::limited(std::uint64_t& work, const Use& use) {
   const std::lock_guard lock(mutex_);
+  require(work <= limits_.steps_per_request, ErrorKind::Usage, fmt::format("the grammar is too ambiguous: the request takes more than {} steps", limits_.steps_per_request));
+  // A new generation counts anew.
+  const auto before = sets_;
+  const std::uint64_t begin = before->steps();
+  const auto count = [&] { work += sets_->steps() - (sets_ == before ? begin : 0); };
+  before->allow_steps(limits_.steps_per_token);
+  try {
+    auto out = use();
+    count();
+    return out;
+  } catch (const Error&) {
+    count();
+    throw;
+  } catch (...) {
+    broken_ = true;
+    throw;
+  }
+}
+
+SharedMask TokenMasks::mask(GrammarPlace& place, std::uint64_t& work) {
+  return limited(work, [&] { return find_mask(place); });
+}
+
+SharedMask TokenMasks::find_mask(GrammarPlace& place) {
   move(place);
   const SetId set = sets_->twin(place.set);
   if (const auto it = by_set_.find(set); it != by_set_.end()) {
@@ -54,7 +81,6 @@ SharedMask TokenMasks::compute(StateSets& sets, SetId set) {
 
   const auto& nodes = trie_->nodes();
   const auto& tokens = trie_->tokens();
-  const std::uint64_t most_steps = sets.steps() + limits_.steps_per_token;
   struct Level {
     std::uint32_t end;
     SetId set;
@@ -64,7 +90,6 @@ SharedMask TokenMasks::compute(StateSets& sets, SetId set) {
     while (at == path.back().end) path.pop_back();
     const auto& node = nodes[at];
     const SetId next = sets.step(path.back().set, node.byte);
-    require(sets.steps() <= most_steps, ErrorKind::Usage, fmt::format("the grammar is too ambiguous: one token takes more than {} steps", limits_.steps_per_token));
     if (next == StateSets::kDead) {
       at = node.after;
       continue;
@@ -78,8 +103,11 @@ SharedMask TokenMasks::compute(StateSets& sets, SetId set) {
   return std::make_shared<const std::vector<std::uint64_t>>(std::move(mask));
 }
 
-bool TokenMasks::accept(GrammarPlace& place, std::int32_t id) {
-  const std::lock_guard lock(mutex_);
+bool TokenMasks::accept(GrammarPlace& place, std::int32_t id, std::uint64_t& work) {
+  return limited(work, [&] { return read(place, id); });
+}
+
+bool TokenMasks::read(GrammarPlace& place, std::int32_t id) {
   move(place);
   SetId next = StateSets::kDead;
   for (const auto& [token, after] : sets_->tokens(place.set)) {

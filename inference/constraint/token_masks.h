@@ -34,10 +34,10 @@ class TokenMasks {
   TokenMasks(Grammar grammar, std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const VocabularyTrie> trie, const GrammarLimits& limits);
 
   GrammarPlace start();
-  /// One bit a token. Throws Error(Usage) when the grammar is too ambiguous for its limits.
-  SharedMask mask(GrammarPlace& place);
-  /// False, and the place is left as it is, if the token may not follow.
-  bool accept(GrammarPlace& place, std::int32_t id);
+  /// One bit a token. Throws Error(Usage) when the grammar is too ambiguous for its limits. `work` counts the steps of a request.
+  SharedMask mask(GrammarPlace& place, std::uint64_t& work);
+  /// False, and the place is left as it is, if the token may not follow. Throws as mask().
+  bool accept(GrammarPlace& place, std::int32_t id, std::uint64_t& work);
   /// Whether the text may end here, with or without going on.
   bool accepts(const GrammarPlace& place);
   /// Whether nothing can follow.
@@ -45,7 +45,12 @@ class TokenMasks {
   MaskStats stats();
 
  private:
+  /// Limits what `use` does to the steps of a token, and to what the request has left.
+  template <typename Use>
+  auto limited(std::uint64_t& work, const Use& use);
   void move(GrammarPlace& place);
+  SharedMask find_mask(GrammarPlace& place);
+  bool read(GrammarPlace& place, std::int32_t id);
   SharedMask compute(StateSets& sets, SetId set);
 
   std::mutex mutex_;
@@ -54,6 +59,7 @@ class TokenMasks {
   std::shared_ptr<const Tokenizer> tokenizer_;   ///< shared with the trie's other users
   std::shared_ptr<const VocabularyTrie> trie_;
   std::shared_ptr<StateSets> sets_;              ///< shared with the places of its generation
+  bool broken_ = false;                          ///< memory ran out while sets_ were worked on
   struct Kept {
     SetId set;
     SharedMask mask;

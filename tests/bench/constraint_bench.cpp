@@ -97,9 +97,10 @@ std::vector<Figure> bench_constraint(const Settings& settings) {
   fresh.samples = repeat(settings.repeats, [&] {
     TokenMasks masks(compile_reply(grammar, {.markers = markers, .longest = trie->longest()}, {}), tokenizer, trie, {});
     GrammarPlace place = masks.start();
+    std::uint64_t work = 0;
     for (const auto id : ids) {
-      masks.mask(place);
-      require(masks.accept(place, id), ErrorKind::Internal, "the reply is not in the grammar");
+      masks.mask(place, work);
+      require(masks.accept(place, id, work), ErrorKind::Internal, "the reply is not in the grammar");
     }
     return static_cast<double>(masks.stats().computed);
   });
