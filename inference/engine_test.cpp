@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <new>
 
 #include "core/error.h"
 #include "core/rng.h"
@@ -59,6 +61,22 @@ class EvenOnly : public TokenConstraint {
 
  private:
   std::vector<std::uint64_t> mask_ = std::vector<std::uint64_t>(8, 0x5555555555555555ULL);
+};
+
+/// Fails after some tokens.
+class Failing : public TokenConstraint {
+ public:
+  Failing(std::function<void()> failure, int after) : failure_(std::move(failure)), left_(after) {}
+  TokenMask mask() override {
+    if (left_ == 0) failure_();
+    return {};
+  }
+  void accept(std::int32_t) override { --left_; }
+  std::unique_ptr<TokenConstraint> clone() const override { return std::make_unique<Failing>(*this); }
+
+ private:
+  std::function<void()> failure_;
+  int left_;
 };
 
 class BrokenBackend : public Backend {
@@ -301,6 +319,28 @@ TEST_CASE("a cancelled request ends at once and gives its pages back; the others
   }
   CHECK(b->sample().finish == EngineFinish::Length);
   CHECK(scheduler.stats().pages_in_use == 0);
+}
+
+TEST_CASE("a constraint that throws ends its own request, and says whose fault it was") {
+  const auto device = backend();
+  Scheduler scheduler(*device, {});
+  std::vector<EngineRequest> requests;
+  requests.push_back({.prompt = {1, 2}, .max_tokens = 6, .constraint = std::make_unique<Failing>([] { throw std::bad_alloc(); }, 2)});
+  requests.push_back({.prompt = {1, 3}, .max_tokens = 6});
+  requests.push_back({.prompt = {1, 4}, .max_tokens = 6, .constraint = std::make_unique<Failing>([] { fail(ErrorKind::Usage, "too ambiguous"); }, 3)});
+  requests.push_back({.prompt = {1, 5}, .samples = 2, .max_tokens = 6, .constraint = std::make_unique<Failing>([] { fail(ErrorKind::Internal, "a bug"); }, 0)});
+  const auto found = run(scheduler, std::move(requests));
+  CHECK(found[0]->sample().finish == EngineFinish::Failed);
+  CHECK(found[0]->sample().ids.size() == 2);
+  CHECK(found[1]->sample().finish == EngineFinish::Length);
+  CHECK(found[1]->sample().ids.size() == 6);
+  CHECK(found[2]->sample().finish == EngineFinish::Rejected);
+  CHECK(found[2]->sample().failure == "too ambiguous");
+  CHECK(found[2]->sample().ids.size() == 3);
+  for (int i = 0; i < 2; ++i) {
+    CHECK(found[3]->sample(i).finished);
+    CHECK(found[3]->sample(i).finish == EngineFinish::Failed);
+  }
 }
 
 TEST_CASE("requests that make no sense are refused, and say why") {

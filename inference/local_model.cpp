@@ -88,6 +88,7 @@ ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& can
                                        .constraint = std::move(constraint),
                                        .listener = collector});
   collector->wait([&] { return cancel.load() || std::chrono::steady_clock::now() >= request.deadline; }, [&] { engine_->cancel(number); });
+  if (collector->finish_ == EngineFinish::Rejected) throw ModelFault(FaultClass::Rejected, collector->failure_);
   if (collector->finish_ == EngineFinish::Failed) throw ModelFault(FaultClass::Server, collector->failure_);
   if (collector->finish_ == EngineFinish::Cancelled) {
     if (cancel.load()) throw ModelFault(FaultClass::Cancelled, "cancelled");

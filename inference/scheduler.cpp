@@ -331,6 +331,9 @@ void Scheduler::sample(Sequence& sequence, std::span<const float> logits, const 
     }
     if (sequence.request.constraint) sequence.request.constraint->accept(event.token.id);
   } catch (const Error& error) {
+    finish(sequence, error.kind() == ErrorKind::Usage ? EngineFinish::Rejected : EngineFinish::Failed, error.what());
+    return;
+  } catch (const std::exception& error) {  // such as no memory for a mask: no matter of the other sequences
     finish(sequence, EngineFinish::Failed, error.what());
     return;
   }

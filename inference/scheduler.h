@@ -19,7 +19,8 @@ namespace gauntlet {
 class TokenConstraint {
  public:
   virtual ~TokenConstraint() = default;
-  /// Bits of the tokens allowed now; empty: all. Valid until accept().
+  /// Bits of the tokens allowed now; empty: all. Valid until accept(). What it and accept() throw ends the request alone: Error(Usage) as
+  /// rejected, all else as failed.
   virtual TokenMask mask() = 0;
   virtual void accept(std::int32_t id) = 0;
   /// The same state for a forked sequence.
@@ -41,6 +42,7 @@ enum class EngineFinish {
   Stopped,      ///< by its listener
   Cancelled,
   Failed,
+  Rejected,     ///< by its constraint: what the request asks for takes more than it may
 };
 
 /// Called on the engine's thread, for one request one call at a time; must be quick and must not call the engine except Engine::cancel.
@@ -52,7 +54,7 @@ class EngineListener {
   virtual void on_prompt(const std::vector<float>& /*logprobs*/, const std::vector<TopTokens>& /*top*/) {}
   /// False ends this sample (a stop string was seen).
   virtual bool on_token(const EngineToken& token) = 0;
-  /// `cached`: prompt tokens that were found in the cache. `failure` says why for Failed.
+  /// `cached`: prompt tokens that were found in the cache. `failure` says why for Failed and Rejected.
   virtual void on_finish(int index, EngineFinish finish, int cached, const std::string& failure) = 0;
 };
 

@@ -455,6 +455,25 @@ TEST_CASE("what fails after the headers is an event of the stream") {
   CHECK(streamed.events().back().at("error").at("type") == "server_error");
 }
 
+/// Finds out while decoding that the wish costs too much.
+class TooMuch : public TokenConstraint {
+ public:
+  TokenMask mask() override { fail(ErrorKind::Usage, "the grammar is too ambiguous"); }
+  void accept(std::int32_t) override {}
+  std::unique_ptr<TokenConstraint> clone() const override { return std::make_unique<TooMuch>(); }
+};
+
+TEST_CASE("a form that takes too much work is the client's mistake, also when decoding finds it") {
+  const ServerStage stage(always("</think>ok"), {.service = {.name = "tiny", .constraints = [](const ConstraintWish&) -> std::unique_ptr<TokenConstraint> { return std::make_unique<TooMuch>(); }}});
+  const auto format = stage.chat(with(ask("hi"), {{"response_format", {{"type", "json_object"}}}}));
+  CHECK(format.status == 400);
+  CHECK(format.json().at("error").at("param") == "response_format");
+  CHECK(format.json().at("error").at("message") == "response_format: the grammar is too ambiguous");
+  const auto tools = stage.chat(with(ask("hi"), {{"tools", Json::array({sample::weather_tool()})}, {"tool_choice", "required"}}));
+  CHECK(tools.status == 400);
+  CHECK(tools.json().at("error").at("param") == "tools");
+}
+
 TEST_CASE("models, health and metrics answer") {
   const ServerStage stage(always("</think>ok"));
   const Json models = stage.get("/v1/models").json();

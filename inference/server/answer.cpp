@@ -33,6 +33,7 @@ void Answer::take(const GenerationEvent& event, std::vector<ChoiceDelta>& deltas
     if (choice.complete()) generation_.stop(event.choice);
     return;
   }
+  if (event.finish == EngineFinish::Rejected) refuse_member(options_.constrained_by, event.failure);
   if (event.finish == EngineFinish::Failed) throw ApiRefusal(server_error(event.failure));
   if (event.finish == EngineFinish::Cancelled && !choice.complete()) throw ApiRefusal(server_error("the request was cancelled"));
   ended_[index] = 1;

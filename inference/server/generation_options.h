@@ -24,6 +24,7 @@ struct GenerationOptions {
   bool ignore_end = false;              ///< goes on after the end token
   bool stream = false;
   bool include_usage = false;           ///< of a stream: a last chunk with the usage
+  std::string constrained_by;           ///< the member whose wish the constraint follows; set by the service
   bool return_ids = false;              ///< the choices carry the token ids
 };
 

@@ -159,6 +159,7 @@ std::shared_ptr<Answer> ModelService::chat(std::string_view body) {
   auto restriction = constraint(call.wish);
   // After its last token a grammar allows the end alone, again and again.
   if (restriction) call.options.ignore_end = false;
+  if (call.wish) call.options.constrained_by = call.wish->kind == ConstraintWish::Kind::JsonObject || call.wish->kind == ConstraintWish::Kind::JsonSchema ? "response_format" : "tools";
   metrics_.count_smuggled(prompt.smuggled);
   Numbered numbered = next("chatcmpl-", call.options);
   EngineRequest request = engine_request(prompt.ids, call.options, numbered.seed, "messages");
