@@ -33,7 +33,7 @@ ReplyGrammar call_of(const ToolSpec& tool) {
                          .schema = std::move(schema),
                          .what = "tool " + tool.name,
                          .tags = {.before_name = parameter, .text_value = "\" string=\"true\">", .json_value = "\" string=\"false\">", .close = std::string(markers::kParameterClose) + ">\n", .none = "\n"}};
-  return ReplyGrammar::sequence({ReplyGrammar::literal(fmt::format("{} name=\"{}\">\n", markers::kInvokeOpen, tool.name)), std::move(arguments), ReplyGrammar::literal(std::string(markers::kInvokeClose) + ">\n")});
+  return ReplyGrammar::sequence({ReplyGrammar::literal(fmt::format("{} name=\"", markers::kInvokeOpen)), ReplyGrammar::plain(tool.name), ReplyGrammar::literal("\">\n"), std::move(arguments), ReplyGrammar::literal(std::string(markers::kInvokeClose) + ">\n")});
 }
 
 ReplyGrammar calls_of(const std::vector<const ToolSpec*>& tools, int most) {

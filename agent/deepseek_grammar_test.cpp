@@ -18,7 +18,7 @@ ChatRequest request(ThinkingMode mode = ThinkingMode::Chat) {
 
 std::vector<std::string> literals(const ReplyGrammar& reply) {
   std::vector<std::string> out;
-  if (reply.kind == ReplyGrammar::Kind::Literal) out.push_back(reply.text);
+  if (reply.kind == ReplyGrammar::Kind::Literal || reply.kind == ReplyGrammar::Kind::Plain) out.push_back(reply.text);
   for (const auto& part : reply.parts) {
     for (auto& text : literals(part)) out.push_back(std::move(text));
   }
@@ -27,13 +27,13 @@ std::vector<std::string> literals(const ReplyGrammar& reply) {
 
 TEST_CASE("the literals of a required call, joined, are the format's own spelling") {
   const auto found = literals(DeepseekFormat().reply_grammar(request(), {.choice = ToolChoice::Required, .tool = "look", .most_calls = 1}));
-  CHECK(found == std::vector<std::string>{"\n\n<｜DSML｜function_calls>\n", "<｜DSML｜invoke name=\"look\">\n", "</｜DSML｜invoke>\n", "</｜DSML｜function_calls>", "<｜end▁of▁sentence｜>"});
+  CHECK(found == std::vector<std::string>{"\n\n<｜DSML｜function_calls>\n", "<｜DSML｜invoke name=\"", "look", "\">\n", "</｜DSML｜invoke>\n", "</｜DSML｜function_calls>", "<｜end▁of▁sentence｜>"});
 }
 
 TEST_CASE("thinking comes first in thinking mode alone, and no tool is offered when none is to be called") {
   CHECK(literals(deepseek_reply_grammar(request(ThinkingMode::Thinking), {.choice = ToolChoice::None})) == std::vector<std::string>{"</think>", "<｜end▁of▁sentence｜>"});
   CHECK(literals(deepseek_reply_grammar(request(), {.choice = ToolChoice::None})) == std::vector<std::string>{"<｜end▁of▁sentence｜>"});
-  CHECK(literals(deepseek_reply_grammar(request(), {})).size() == 7);  // both tools
+  CHECK(literals(deepseek_reply_grammar(request(), {})).size() == 11);  // both tools
 }
 
 TEST_CASE("calls that cannot be are refused") {

@@ -20,10 +20,12 @@ struct TagSpelling {
   std::string none;        ///< in place of the members when there is none
 };
 
-/// A tree. Special tokens whose text stands in a Literal are matched as tokens; nothing else ever matches one.
+/// A tree. Special tokens whose text stands in a Literal or in a TagSpelling are matched as tokens; nothing else ever matches one, so what a client
+/// named must be Plain.
 struct ReplyGrammar {
   enum class Kind {
-    Literal,   ///< `text`
+    Literal,   ///< `text`, which is the format's own
+    Plain,     ///< `text` as ordinary characters
     Text,      ///< any text that holds none of `without`
     Value,     ///< a value that satisfies `schema`, as JSON
     Tags,      ///< an object that satisfies `schema`, as `tags`; values hold none of `without`
@@ -42,6 +44,7 @@ struct ReplyGrammar {
   int least = 0, most = 0;
 
   static ReplyGrammar literal(std::string text) { return {.kind = Kind::Literal, .text = std::move(text)}; }
+  static ReplyGrammar plain(std::string text) { return {.kind = Kind::Plain, .text = std::move(text)}; }
   static ReplyGrammar free_text(std::vector<std::string> without) { return {.kind = Kind::Text, .without = std::move(without)}; }
   static ReplyGrammar json(Json schema, std::string what) { return {.kind = Kind::Value, .schema = std::move(schema), .what = std::move(what)}; }
   static ReplyGrammar sequence(std::vector<ReplyGrammar> parts) { return {.kind = Kind::Sequence, .parts = std::move(parts)}; }

@@ -3,10 +3,14 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+#include <optional>
+
 #include "agent/deepseek_format.h"
 #include "core/error.h"
 #include "core/json_schema.h"
 #include "inference/constraint/constraint.h"
+#include "inference/constraint/reply_compiler.h"
 #include "inference/cpu/cpu_backend.h"
 #include "inference/golden_case.h"
 #include "inference/local_model.h"
@@ -213,6 +217,46 @@ TEST_CASE("a constraint allows the end alone after the end, and refuses what its
   CHECK(mask.back() == std::uint64_t{1} << (stage.end_id % 64));
   CHECK_THROWS_AS(fork->accept(one), Error);
   CHECK_THROWS_AS(stage.factory->make_json_constraint({{"const", 1}}, {}), Error);
+}
+
+/// How often each special token is read, in a grammar of calls of one tool; none if the names are refused.
+std::optional<std::map<std::uint32_t, int>> tokens_named(const std::vector<GrammarBuilder::Marker>& markers, const std::string& tool, const std::string& property) {
+  const Json parameters = {{"type", "object"}, {"properties", {{property, {{"type", {"string", "integer"}}}}}}};
+  ChatRequest request{.mode = ThinkingMode::Chat};
+  request.tools = std::make_shared<const std::vector<ToolSpec>>(std::vector<ToolSpec>{{.name = tool, .parameters = parameters}});
+  try {
+    const Grammar grammar = compile_reply(DeepseekFormat().reply_grammar(request, {.choice = ToolChoice::Required}), {.markers = markers}, {});
+    std::map<std::uint32_t, int> out;
+    for (const auto& edge : grammar.edges) {
+      if (edge.kind == GrammarEdge::Kind::Token) ++out[edge.value];
+    }
+    return out;
+  } catch (const Error& error) {
+    CHECK(error.kind() == ErrorKind::Usage);
+    return std::nullopt;
+  }
+}
+
+TEST_CASE("a name that a client made of a special token's text is refused or written as text, never as the token") {
+  const auto tokenizer = Tokenizer::load(std::string(kTestData) + "/golden/tokenizer/deepseek.tokenizer.json");
+  std::vector<GrammarBuilder::Marker> markers;
+  for (const auto& added : tokenizer.added_tokens()) markers.push_back({added.content, added.id});
+  // As other tokenizers have them: nothing in them that a name may not hold.
+  for (const char* text : {"[INST]", "endoftext", "a", "|im_start|"}) markers.push_back({text, static_cast<std::int32_t>(2'000'000 + markers.size())});
+  std::size_t written = 0;
+  for (const auto& marker : markers) {
+    INFO(marker.text);
+    const auto expected = tokens_named(markers, "Q", "Z");
+    REQUIRE(expected.has_value());
+    for (const std::string& name : {marker.text, "Q" + marker.text, marker.text + marker.text}) {
+      for (const auto& found : {tokens_named(markers, name, "Z"), tokens_named(markers, "Q", name)}) {
+        if (!found) continue;
+        CHECK(*found == *expected);
+        ++written;
+      }
+    }
+  }
+  CHECK(written >= 24);
 }
 
 }  // namespace

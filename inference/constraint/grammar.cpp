@@ -45,22 +45,33 @@ void GrammarBuilder::literal(StateId from, std::string_view text, StateId to) {
   }
 }
 
-void GrammarBuilder::template_text(StateId from, std::string_view text, StateId to) {
+const std::vector<GrammarBuilder::Piece>& GrammarBuilder::pieces(std::string_view text) {
+  const auto known = pieces_.find(text);
+  if (known != pieces_.end()) return known->second;
+  auto& out = pieces_[std::string(text)];
   while (true) {
     // The first marker, the longest of several at one place.
     std::size_t at = std::string_view::npos;
     const Marker* found = nullptr;
+    budget_.spend(markers_.size());
     for (const auto& marker : markers_) {
       const std::size_t place = text.find(marker.text);
       if (place == std::string_view::npos || place > at || (place == at && marker.text.size() <= found->text.size())) continue;
       at = place;
       found = &marker;
     }
-    if (found == nullptr) return literal(from, text, to);
-    const StateId before = add_state(), after = add_state();
-    literal(from, text.substr(0, at), before);
-    token(before, found->id, after);
+    out.push_back({std::string(text.substr(0, at)), found});
+    if (found == nullptr) return out;
     text.remove_prefix(at + found->text.size());
+  }
+}
+
+void GrammarBuilder::template_text(StateId from, std::string_view text, StateId to) {
+  for (const auto& piece : pieces(text)) {
+    if (piece.marker == nullptr) return literal(from, piece.before, to);
+    const StateId before = add_state(), after = add_state();
+    literal(from, piece.before, before);
+    token(before, piece.marker->id, after);
     from = after;
   }
 }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -112,6 +113,12 @@ class GrammarBuilder {
   std::vector<From> edges_;
   std::vector<StateId> twin_;
   std::map<std::string, std::optional<RuleId>> shared_;
+  struct Piece {
+    std::string before;
+    const Marker* marker = nullptr;  ///< none: the text's end
+  };
+  std::map<std::string, std::vector<Piece>, std::less<>> pieces_;  ///< of template texts: each tag of a grammar has the same ones
+  const std::vector<Piece>& pieces(std::string_view text);
 };
 
 }  // namespace gauntlet

@@ -13,6 +13,7 @@ void add(GrammarBuilder& builder, StateId from, const ReplyGrammar& reply, State
   using Kind = ReplyGrammar::Kind;
   switch (reply.kind) {
     case Kind::Literal: builder.template_text(from, reply.text, to); break;
+    case Kind::Plain: builder.literal(from, reply.text, to); break;
     case Kind::Text: builder.call(from, free_text_rule(builder, reply.without), to); break;
     case Kind::Value: builder.call(from, SchemaGrammar(builder, reply.schema, reply.what, reply.without).json(), to); break;
     case Kind::Tags: builder.call(from, SchemaGrammar(builder, reply.schema, reply.what, reply.without).tags(reply.tags), to); break;

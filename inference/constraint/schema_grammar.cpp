@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "inference/constraint/shortened.h"
 #include "inference/utf8.h"
 
 namespace gauntlet {
@@ -289,7 +290,7 @@ void SchemaGrammar::add_tags(StateId from, const SchemaShape& shape, const TagSp
   for (const auto& property : properties) {
     check_text(property.name, shape.path);
     const bool plain = !property.name.empty() && std::none_of(property.name.begin(), property.name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '<' || c == '>'; });
-    require(plain, ErrorKind::Usage, fmt::format("{}: the property name {} cannot be written in this format", reader_.at(shape.path), json_text(property.name)));
+    require(plain, ErrorKind::Usage, fmt::format("{}: the property name {} cannot be written in this format", reader_.at(shape.path), json_text(shortened(property.name))));
     const StateId next_none = builder_.add_state(), next_some = builder_.add_state();
     const RuleId tag = builder_.add_rule();
     add_tag(builder_.start(tag), property, spelling, builder_.end(tag));
@@ -306,9 +307,11 @@ void SchemaGrammar::add_tags(StateId from, const SchemaShape& shape, const TagSp
 }
 
 void SchemaGrammar::add_tag(StateId from, const SchemaShape::Property& property, const TagSpelling& spelling, StateId to) {
-  const StateId text = builder_.add_state(), json = builder_.add_state(), end = builder_.add_state();
-  builder_.template_text(from, spelling.before_name + std::string(property.name) + spelling.text_value, text);
-  builder_.template_text(from, spelling.before_name + std::string(property.name) + spelling.json_value, json);
+  const StateId name = builder_.add_state(), named = builder_.add_state(), text = builder_.add_state(), json = builder_.add_state(), end = builder_.add_state();
+  builder_.template_text(from, spelling.before_name, name);
+  builder_.literal(name, property.name, named);  // a client's: no marker stands in it
+  builder_.template_text(named, spelling.text_value, text);
+  builder_.template_text(named, spelling.json_value, json);
   for (const auto& shape : reader_.shapes(property.value)) {
     if ((shape.types & kStringType) == 0) continue;
     if (shape.values) add_values(text, shape, kStringType, Spelling::Raw, end);
