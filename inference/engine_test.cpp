@@ -72,7 +72,10 @@ class Failing : public TokenConstraint {
     return {};
   }
   void accept(std::int32_t) override { --left_; }
-  std::unique_ptr<TokenConstraint> clone() const override { return std::make_unique<Failing>(*this); }
+  std::unique_ptr<TokenConstraint> clone() const override {
+    if (left_ < 0) throw std::bad_alloc();
+    return std::make_unique<Failing>(*this);
+  }
 
  private:
   std::function<void()> failure_;
@@ -329,7 +332,10 @@ TEST_CASE("a constraint that throws ends its own request, and says whose fault i
   requests.push_back({.prompt = {1, 3}, .max_tokens = 6});
   requests.push_back({.prompt = {1, 4}, .max_tokens = 6, .constraint = std::make_unique<Failing>([] { fail(ErrorKind::Usage, "too ambiguous"); }, 3)});
   requests.push_back({.prompt = {1, 5}, .samples = 2, .max_tokens = 6, .constraint = std::make_unique<Failing>([] { fail(ErrorKind::Internal, "a bug"); }, 0)});
+  requests.push_back({.prompt = {1, 6}, .samples = 3, .max_tokens = 6, .constraint = std::make_unique<Failing>([] {}, -1)});  // cannot be cloned
   const auto found = run(scheduler, std::move(requests));
+  CHECK(found[4]->sample(0).finish == EngineFinish::Length);
+  for (int i = 1; i < 3; ++i) CHECK(found[4]->sample(i).finish == EngineFinish::Failed);
   CHECK(found[0]->sample().finish == EngineFinish::Failed);
   CHECK(found[0]->sample().ids.size() == 2);
   CHECK(found[1]->sample().finish == EngineFinish::Length);

@@ -290,7 +290,7 @@ void Scheduler::fork(Sequence& sequence, std::span<const float> logits) {
     const EngineRequest& from = sequence.request;
     child->number = sequence.number;
     child->index = index;
-    child->request = {.prompt = {}, .sampling = from.sampling, .samples = 1, .max_tokens = from.max_tokens, .stop_ids = from.stop_ids, .top_logprobs = from.top_logprobs, .prompt_logprobs = false, .constraint = from.constraint ? from.constraint->clone() : nullptr, .listener = from.listener};
+    child->request = {.prompt = {}, .sampling = from.sampling, .samples = 1, .max_tokens = from.max_tokens, .stop_ids = from.stop_ids, .top_logprobs = from.top_logprobs, .prompt_logprobs = false, .constraint = nullptr, .listener = from.listener};
     child->request.sampling.seed = Rng(from.sampling.seed).split(static_cast<std::uint64_t>(index)).next();
     child->ids = sequence.ids;
     child->prompt = sequence.prompt;
@@ -298,6 +298,12 @@ void Scheduler::fork(Sequence& sequence, std::span<const float> logits) {
     child->cached = sequence.cached;
     child->context_bound = sequence.context_bound;
     child->admitted = true;
+    try {
+      if (from.constraint) child->request.constraint = from.constraint->clone();
+    } catch (const std::exception& error) {
+      finish(*child, EngineFinish::Failed, error.what());
+      continue;
+    }
     const std::size_t whole = sequence.computed / kPageTokens;
     const bool partial = sequence.computed % kPageTokens != 0;
     const auto page = partial ? pool_.take() : std::nullopt;

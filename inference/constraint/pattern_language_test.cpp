@@ -87,6 +87,22 @@ TEST_CASE("what is not supported is refused with its place") {
   }
 }
 
+TEST_CASE("an error shows the beginning of a long pattern, format or reference alone") {
+  const std::string text = "é" + std::string(100'000, 'n');
+  const auto length = [&](const auto& use) {
+    Budget budget{GrammarLimits{}};
+    try {
+      use(budget);
+    } catch (const Error& error) {
+      return std::string(error.what()).size();
+    }
+    return std::string::npos;
+  };
+  CHECK(length([&](Budget& budget) { pattern_language("(?=" + text, 1000, "schema", budget); }) < 250);
+  CHECK(length([&](Budget& budget) { pattern_language(text, 1000, "schema", budget); }) < 250);
+  CHECK(length([&](Budget& budget) { format_language(text, "schema", budget); }) < 300);
+}
+
 TEST_CASE("formats hold their usual spelling") {
   const auto holds = [](const char* format, const char* text) {
     Budget budget{GrammarLimits{}};

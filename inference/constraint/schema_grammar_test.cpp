@@ -161,6 +161,14 @@ TEST_CASE("schemas without end are refused, and so are those that lead to themse
   CHECK(refusal(R"({"type": "array", "items": {"$ref": "#"}, "minItems": 1})").find("no finite text") != std::string::npos);
 }
 
+TEST_CASE("an error names long references, keywords, names and paths by a part of them") {
+  const std::string text(100'000, 'n');
+  CHECK(refusal(R"({"$ref": "#/)" + text + "\"}").size() < 400);
+  CHECK(refusal(R"({"$ref": ")" + text + "\"}").size() < 400);
+  CHECK(refusal("{\"" + text + "\": 1}").size() < 500);
+  CHECK(refusal(R"({"properties": {")" + text + R"(": {"type": ")" + text + "\"}}}").size() < 600);
+}
+
 /// Compiles, and says how much of the processor's time that took.
 double seconds_of(const std::string& schema, std::string& answer) {
   const auto now = [] {
