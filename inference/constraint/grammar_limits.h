@@ -19,8 +19,8 @@ struct GrammarLimits {
   std::size_t pattern_states = 20'000;    ///< of one string's pattern, length and format taken together
   int nesting = 64;                       ///< of arrays and objects in what is written; below kMaxJsonDepth, so that it can be read
   std::size_t parallel = 10'000;          ///< readings of what was written that are followed at once
-  std::uint64_t steps_per_token = 200'000;   ///< that finding one mask may take, on the engine's thread: some milliseconds
-  std::uint64_t steps_per_request = 10'000'000;  ///< that all masks of a request's samples may take together
+  std::uint64_t steps_per_token = 200'000;   ///< that finding one mask may take, on the engine's thread: 10 to 20 ms
+  std::uint64_t steps_per_request = 10'000'000;  ///< that all masks of a request's samples may take together: a second
   std::size_t sets = 50'000;              ///< sets of states that are kept; beyond it they are forgotten, and made again when needed
   std::size_t masks = 2'000;               ///< that are kept
 };

@@ -276,13 +276,14 @@ class Builder {
     CharLanguage out;
     out.states.resize(states_.size() + 1);
     seen_.assign(states_.size(), 0);
-    fill(out.states[0], before, true);
-    for (std::uint32_t s = 0; s < states_.size(); ++s) fill(out.states[s + 1], s, false);
+    fill(out.states[0], before, Where::Begin);
+    for (std::uint32_t s = 0; s < states_.size(); ++s) fill(out.states[s + 1], s, Where::Later);
     return pruned(std::move(out), budget_);
   }
 
  private:
   enum class Step { Free, AtBegin, AtEnd };
+  enum class Where { Begin, Later };  ///< in the string
   struct State {
     std::vector<CharLanguage::Edge> edges;
     std::vector<std::pair<std::uint32_t, Step>> links;
@@ -346,7 +347,7 @@ class Builder {
     link(at, to, Step::Free);
   }
 
-  void fill(CharLanguage::State& out, std::uint32_t from, bool at_begin) {
+  void fill(CharLanguage::State& out, std::uint32_t from, Where where) {
     std::vector<std::uint32_t> reached;
     std::vector<std::pair<std::uint32_t, std::uint8_t>> stack = {{from, std::uint8_t{1}}};
     while (!stack.empty()) {
@@ -357,7 +358,7 @@ class Builder {
       seen_[s] = how;
       budget_.spend(1 + states_[s].links.size() / 8);
       for (const auto& [to, step] : states_[s].links) {
-        if (step == Step::AtBegin && !at_begin) continue;
+        if (step == Step::AtBegin && where != Where::Begin) continue;
         stack.emplace_back(to, step == Step::AtEnd ? std::uint8_t{2} : how);
       }
     }

@@ -285,7 +285,7 @@ bool SchemaReader::read_value_keyword(SchemaShape& shape, const SchemaPart& part
     if (!value.is_boolean()) refuse(path, value, "true or false");
   } else if (keyword == "enum" || keyword == "const") {
     if (keyword == "enum" && !value.is_array()) refuse(path, value, "a list");
-    read_values(shape, value, keyword == "enum");
+    read_values(shape, value, keyword == "enum" ? Allowed::ItsItems : Allowed::It);
   } else if (keyword == "minimum") {
     shape.numbers.raise(bound(true));
   } else if (keyword == "exclusiveMinimum") {

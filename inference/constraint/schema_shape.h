@@ -148,7 +148,8 @@ class SchemaReader {
   void read_keyword(Reading& reading, const SchemaPart& part, const std::string& keyword, const Json& value);
   bool read_value_keyword(SchemaShape& shape, const SchemaPart& part, const std::string& keyword, const Json& value);
   bool read_object_keyword(SchemaShape& shape, const SchemaPart& part, const std::string& keyword, const Json& value);
-  void read_values(SchemaShape& shape, const Json& value, bool list);
+  enum class Allowed { It, ItsItems };
+  void read_values(SchemaShape& shape, const Json& value, Allowed allowed);
   std::shared_ptr<const std::unordered_set<std::string_view>> names_of(const Json& properties);
   /// Null: none. Large objects are indexed: this kind of object is a list.
   const Json* member(const Json& object, std::string_view name);

@@ -96,7 +96,7 @@ std::shared_ptr<const std::unordered_set<std::string_view>> SchemaReader::names_
   return known;
 }
 
-void SchemaReader::read_values(SchemaShape& shape, const Json& value, bool list) {
+void SchemaReader::read_values(SchemaShape& shape, const Json& value, Allowed allowed) {
   auto& known = values_[&value];
   if (!known) {
     auto values = std::make_shared<SchemaShape::Values>();
@@ -107,8 +107,11 @@ void SchemaReader::read_values(SchemaShape& shape, const Json& value, bool list)
       values->list.push_back(&item);
       values->keys.insert(std::move(key));
     };
-    if (!list) add(value);
-    else for (const auto& item : value) add(item);
+    if (allowed == Allowed::It) {
+      add(value);
+    } else {
+      for (const auto& item : value) add(item);
+    }
     known = std::move(values);
   }
   if (!shape.values) {
