@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "inference/cuda/cuda.h"
+#include "inference/cuda/make_cuda_backend.h"
 
 namespace gauntlet::kernels {
 
@@ -38,13 +39,7 @@ double time_us(const Stream& stream, Body body) {
 
 /// GB/s read and written by the device's own copy of 512 MiB, measured once.
 inline double peak_bandwidth() {
-  static const double measured = [] {
-    constexpr std::size_t kBytes = std::size_t{512} << 20;
-    const DeviceBuffer<std::byte> from(kBytes), to(kBytes);
-    const Stream stream;
-    const double us = time_us(stream, [&] { cuda_check(cudaMemcpyAsync(to.data(), from.data(), kBytes, cudaMemcpyDeviceToDevice, stream.get())); });
-    return 2 * static_cast<double>(kBytes) / us / 1000;
-  }();
+  static const double measured = measure_cuda_copy_rate(std::size_t{1} << 30) / 1e9;
   return measured;
 }
 
