@@ -13,6 +13,9 @@
 namespace gauntlet {
 namespace {
 
+/// Beyond the end, for telling a client that is slow to read that it has come.
+constexpr std::chrono::milliseconds kLastWords{500};
+
 constexpr std::size_t kReadBytes = 16384;
 
 /// Rounded up: a wait that ends just before its time would be taken for one that ended by it.
@@ -42,7 +45,7 @@ int HttpConnection::wait(short wanted, Clock::time_point deadline, AtStop at_sto
     const bool stopping = end != Clock::time_point::max();
     std::array<pollfd, 2> descriptors = {{{.fd = socket_, .events = wanted, .revents = 0}, {.fd = stop_, .events = POLLIN, .revents = 0}}};
     // What is there already is taken even now.
-    const Clock::time_point until_when = !stopping ? deadline : at_stop == AtStop::GiveUp ? Clock::now() : std::min(deadline, end);
+    const Clock::time_point until_when = !stopping ? deadline : at_stop == AtStop::GiveUp ? Clock::now() : std::min(deadline, end + kLastWords);
     const int found = ::poll(descriptors.data(), stopping ? 1 : 2, static_cast<int>(until(until_when).count()));
     if (found < 0 && errno == EINTR) continue;
     if (found <= 0) return 0;
