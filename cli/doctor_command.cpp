@@ -11,9 +11,20 @@
 #include "cli/version.h"
 #include "datasets/store.h"
 #include "envs/env_spec.h"
+#include "inference/cpu/kernels.h"
+#include "inference/cuda/make_cuda_backend.h"
 
 namespace gauntlet {
 namespace {
+
+/// What a model would run on.
+std::string cuda_text() {
+  std::string why;
+  const auto device = find_cuda_device(&why);
+  if (!device) return "none: " + why;
+  constexpr double kGib = 1 << 30;
+  return fmt::format("{}, compute capability {}.{}, {:.1f} of {:.1f} GiB free", device->name, device->major, device->minor, static_cast<double>(device->free_bytes) / kGib, static_cast<double>(device->memory_bytes) / kGib);
+}
 
 Json machine() {
   const double gib = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE)) / (1 << 30);
@@ -21,6 +32,8 @@ Json machine() {
   const auto space = std::filesystem::space(".", error);
   return {{"version", kVersion},
           {"cores", std::thread::hardware_concurrency()},
+          {"vectors", isa_name(detect_isa())},
+          {"cuda", cuda_text()},
           {"memory_gib", std::round(gib * 10) / 10},
           {"free_disk_gib", error ? Json() : Json(std::round(static_cast<double>(space.available) / (1 << 30) * 10) / 10)},
           {"sqlite", sqlite3_libversion()},
@@ -40,7 +53,7 @@ Json look_into(const std::string& path, Context& context) {
 std::string machine_text(const Json& found) {
   const auto text = [&](const char* key) { return found.at(key).is_string() ? found.at(key).get<std::string>() : dump_json(found.at(key)); };
   return fmt::format(
-      "gauntlet {}\n  cores         {}\n  memory        {} GiB\n  free disk     {} GiB here\n  SQLite        {}\n  sandbox       {}\n  environments  {}\n", text("version"), text("cores"),
+      "gauntlet {}\n  cores         {} with {}\n  CUDA          {}\n  memory        {} GiB\n  free disk     {} GiB here\n  SQLite        {}\n  sandbox       {}\n  environments  {}\n", text("version"), text("cores"), text("vectors"), text("cuda"),
       text("memory_gib"), text("free_disk_gib"), text("sqlite"), text("sandbox"), fmt::join(found.at("domains").get<std::vector<std::string>>(), ", "));
 }
 

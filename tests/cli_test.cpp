@@ -383,6 +383,8 @@ TEST_CASE("doctor tells what the machine has, and whether a store is sound") {
   const Json machine = parse_json(gauntlet_run({"doctor", "--json"}).out, "doctor");
   CHECK(machine.at("cores").get<int>() > 0);
   CHECK(machine.at("domains").size() >= 2);
+  CHECK_FALSE(machine.at("vectors").get<std::string>().empty());
+  CHECK_FALSE(machine.at("cuda").get<std::string>().empty());  // a device, or why there is none
   const ProcessResult sound = gauntlet_run({"doctor", "--db", store});
   CHECK(sound.exit_code == 0);
   CHECK(contains(sound.out, "2 tasks"));
