@@ -15,6 +15,12 @@ std::optional<CudaDevice> find_cuda_device(std::string* why) {
   int count = 0, index = 0;
   cudaError_t status = cudaGetDeviceCount(&count);
   if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) return nothing("no CUDA device was found");
+  if (status == cudaErrorInsufficientDriver) {
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return nothing("no CUDA driver was found");
+    const auto version = [](int number) { return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10); };
+    return nothing("the driver is for CUDA " + version(driver) + "; this program needs one for " + version(CUDART_VERSION));
+  }
   cudaDeviceProp properties{};
   std::size_t free = 0, total = 0;
   if (status == cudaSuccess) status = cudaGetDevice(&index);
