@@ -6,6 +6,7 @@
 #include <chrono>
 #include <set>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/rng.h"
 
@@ -13,10 +14,6 @@ namespace gauntlet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 }  // namespace
 

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "agent/worker_threads.h"
+#include "core/clock.h"
 #include "core/error.h"
 
 namespace gauntlet {
@@ -24,10 +25,6 @@ constexpr auto kGather = std::chrono::milliseconds(20);  ///< how long the write
 constexpr std::chrono::milliseconds kCancelInterval{20};
 constexpr std::chrono::milliseconds kFirstStoreWait{100};
 constexpr std::chrono::milliseconds kLongestStoreWait{2000};
-
-std::int64_t unix_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 /// Workers (one an episode in flight) play and put what is finished into a queue; one writer stores it in transactions; the calling
 /// thread watches for the caller's wish to stop.

@@ -41,8 +41,6 @@ enum class FinishReason {
 };
 
 /// OpenAI's word for it.
-std::string_view finish_reason_name(FinishReason reason);
-
 /// Token counts as the model reported them; 0 where it did not.
 struct Usage {
   std::int64_t prompt_tokens = 0;

@@ -12,7 +12,6 @@ namespace gauntlet {
 namespace {
 
 constexpr std::array<std::string_view, 5> kRoles = {"system", "developer", "user", "assistant", "tool"};
-constexpr std::array<std::string_view, 5> kFinishes = {"stop", "tool_calls", "length", "content_filter", "length"};
 constexpr std::array<std::string_view, 9> kFaults = {"connection", "timeout",        "rate_limited", "server",     "rejected",
                                                      "protocol",   "context_length", "cancelled",    "out_of_time"};
 constexpr std::array<std::string_view, 12> kStops = {"submitted",     "answered",   "step_limit", "tool_call_limit",
@@ -31,7 +30,6 @@ std::string hex_seed(std::uint64_t seed) { return fmt::format("{:016x}", seed); 
 }  // namespace
 
 std::string_view role_name(Role role) { return kRoles[static_cast<std::size_t>(role)]; }
-std::string_view finish_reason_name(FinishReason reason) { return kFinishes[static_cast<std::size_t>(reason)]; }
 std::string_view fault_name(FaultClass fault) { return kFaults[static_cast<std::size_t>(fault)]; }
 std::string_view stop_reason_name(StopReason reason) { return kStops[static_cast<std::size_t>(reason)]; }
 

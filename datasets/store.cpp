@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "datasets/schema.h"
 #include "datasets/store_state.h"
@@ -76,11 +77,6 @@ RunRecord read_run(const Statement& row) {
 }
 
 constexpr const char* kSelectRuns = "SELECT run_id, config, config_sha256, code_version, started_unix_ms, requested FROM runs";
-
-std::int64_t now_unix_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
 
 }  // namespace
 
@@ -177,7 +173,7 @@ std::vector<RunRecord> Store::list_runs() const {
 
 void Store::log_export(const Json& description) {
   impl_->database.prepare("INSERT INTO exports (created_unix_ms, description) VALUES (?, ?)", "log an export")
-      .run(now_unix_ms(), dump_json(description));
+      .run(unix_ms(), dump_json(description));
 }
 
 }  // namespace gauntlet

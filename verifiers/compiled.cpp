@@ -66,7 +66,6 @@ CompiledProblem::CompiledProblem(Problem problem, const World& world, const Comp
     slots_.push_back(std::move(slot));
   }
   for (const auto& node : within_) roots_.push_back(compile(node));
-  within_count_ = roots_.size();
   for (const auto& node : problem_.constraints) roots_.push_back(compile(node));
   if (problem_.sense != ObjectiveSense::None) objective_ = compile(problem_.objective);
   check_types(problem_, world);

@@ -92,7 +92,6 @@ class CompiledProblem {
 
   /// The `within` rules first, then the constraints, as nodes; all must hold.
   const std::vector<int>& roots() const { return roots_; }
-  std::size_t within_count() const { return within_count_; }
   /// roots() with conjunctions taken apart and all-different as pairs: equivalent, and finer for the solver.
   const std::vector<int>& atoms() const { return atoms_; }
   int objective() const { return objective_; }  ///< a value node, or -1
@@ -129,7 +128,6 @@ class CompiledProblem {
   std::vector<CompiledNode> nodes_;
   std::vector<int> roots_;
   std::vector<int> atoms_;
-  std::size_t within_count_ = 0;
   int objective_ = -1;
   std::vector<LookupIndex> indexes_;
   Symbols extra_;  ///< texts of the problem that the world does not hold; numbered after the world's

@@ -4,13 +4,12 @@
 
 #include <algorithm>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/rng.h"
 
 namespace gauntlet {
 namespace {
-
-std::int64_t unix_ms() { return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 /// Runs what may refuse a request, with the refusals of other parts put in the API's words.
 template <class Action>
