@@ -3,6 +3,7 @@
 // What a device does for the engine: it holds the weights and the paged cache, and advances many sequences by some tokens at once.
 // Two implementations: CpuBackend (inference/cpu) and CudaBackend (inference/cuda).
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,6 +16,12 @@
 namespace gauntlet {
 
 inline constexpr int kPageTokens = 64;
+
+/// Pages that so many tokens of one sequence take.
+template <std::integral T>
+constexpr T pages_for(T tokens) {
+  return (tokens + kPageTokens - 1) / kPageTokens;
+}
 
 enum class LogitsOf { None, Last, All };
 

@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::size_t kMemoryBytes = std::size_t{512} << 20;  ///< larger than any cache of the processor
 
-int pages_for(int tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
 /// Counts the sequences that have a token.
 class Counting : public EngineListener {

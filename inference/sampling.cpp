@@ -21,8 +21,6 @@ void check(bool good, const char* name, double found, const char* accepted) { re
 
 bool allowed(TokenMask mask, std::size_t id) { return mask.empty() || (id / 64 < mask.size() && ((mask[id / 64] >> (id % 64)) & 1U) != 0); }
 
-bool penalises(const SamplingParameters& p) { return p.repetition_penalty != 1.0 || p.presence_penalty != 0.0 || p.frequency_penalty != 0.0; }
-
 /// Best first; equal values by lower id.
 bool better(const std::pair<float, std::int32_t>& a, const std::pair<float, std::int32_t>& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; }
 
@@ -70,7 +68,7 @@ double log_sum_exp(std::span<const float> logits) {
 
 SampledToken Sampler::sample(std::span<const float> logits, const SamplingParameters& p, const TokenHistory& history, TokenMask mask, std::uint64_t step) {
   std::span<const float> values = logits;
-  if (!mask.empty() || penalises(p)) {
+  if (!mask.empty() || has_penalties(p)) {
     adjusted_.assign(logits.begin(), logits.end());
     penalise(adjusted_, p, history);
     for (std::size_t id = 0; id < adjusted_.size(); ++id) {

@@ -28,6 +28,9 @@ struct SamplingParameters {
   std::uint64_t seed = 0;
 };
 
+/// Whether what came before changes the logits.
+inline bool has_penalties(const SamplingParameters& p) { return p.repetition_penalty != 1.0 || p.presence_penalty != 0.0 || p.frequency_penalty != 0.0; }
+
 /// Throws Error(Usage) naming the parameter, what was found and what is accepted.
 void check_sampling(const SamplingParameters& parameters);
 

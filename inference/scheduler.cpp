@@ -8,13 +8,6 @@
 #include "core/rng.h"
 
 namespace gauntlet {
-namespace {
-
-std::size_t pages_for(std::size_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
-
-bool penalised(const SamplingParameters& p) { return p.repetition_penalty != 1.0 || p.presence_penalty != 0.0 || p.frequency_penalty != 0.0; }
-
-}  // namespace
 
 struct Scheduler::Sequence {
   std::uint64_t number = 0;
@@ -38,7 +31,7 @@ struct Scheduler::Sequence {
   std::vector<TopTokens> prompt_top;
 
   /// Its next token depends on the logits and the plain parameters alone, so the backend may draw it.
-  bool plain() const { return !forks && !request.constraint && request.top_logprobs == 0 && !(request.prompt_logprobs && sampled == 0) && !penalised(request.sampling); }
+  bool plain() const { return !forks && !request.constraint && request.top_logprobs == 0 && !(request.prompt_logprobs && sampled == 0) && !has_penalties(request.sampling); }
 };
 
 struct Scheduler::Planned {
@@ -79,7 +72,7 @@ void Scheduler::add(std::uint64_t number, EngineRequest request) {
   const int room = max_context() - static_cast<int>(sequence->prompt);
   sequence->context_bound = sequence->request.max_tokens > room;
   sequence->request.max_tokens = std::min(sequence->request.max_tokens, room);
-  if (penalised(sequence->request.sampling)) {
+  if (has_penalties(sequence->request.sampling)) {
     for (const auto id : sequence->ids) ++sequence->history.prompt[id];
   }
   ++stats_.requests;
@@ -219,25 +212,20 @@ bool Scheduler::step() {
   for (const auto& p : planned) {
     steps.push_back({.ids = std::span(p.sequence->ids).subspan(p.sequence->computed, p.tokens), .start = static_cast<std::int64_t>(p.sequence->computed), .pages = p.sequence->pages, .logits = p.logits});
   }
+  // One wish for each row of logits; in the order of the plan.
   const auto rows_of = [](const Planned& p) { return p.logits == LogitsOf::All ? p.tokens : p.logits == LogitsOf::Last ? std::size_t{1} : std::size_t{0}; };
-  DrawnRows result;
-  if (backend_.can_draw()) {
-    std::vector<RowWish> wishes;
-    for (const auto& p : planned) {
-      const bool drawn = p.logits == LogitsOf::Last && p.sequence->plain();
-      wishes.insert(wishes.end(), rows_of(p), RowWish{.draw = drawn ? &p.sequence->request.sampling : nullptr, .step = static_cast<std::uint64_t>(p.sequence->sampled)});
-    }
-    result = backend_.forward_and_draw(steps, wishes);
-  } else {
-    result.logits = backend_.forward(steps);
+  std::vector<RowWish> wishes;
+  for (const auto& p : planned) {
+    const bool drawn = backend_.can_draw() && p.logits == LogitsOf::Last && p.sequence->plain();
+    wishes.insert(wishes.end(), rows_of(p), RowWish{.draw = drawn ? &p.sequence->request.sampling : nullptr, .step = static_cast<std::uint64_t>(p.sequence->sampled)});
   }
+  const DrawnRows result = backend_.can_draw() ? backend_.forward_and_draw(steps, wishes) : DrawnRows{.tokens = {}, .logits = backend_.forward(steps)};
   ++stats_.passes;
   const auto vocab = static_cast<std::size_t>(backend_.config().vocab);
   std::size_t row = 0, logits_row = 0;
   for (const auto& p : planned) {
     const std::size_t rows = rows_of(p);
-    const bool drawn = !result.tokens.empty() && p.logits == LogitsOf::Last && p.sequence->plain();
-    if (drawn) {
+    if (rows > 0 && wishes[row].draw != nullptr) {
       advance(p, {}, &result.tokens[row]);
     } else {
       advance(p, result.logits.subspan(logits_row * vocab, rows * vocab), nullptr);
@@ -348,7 +336,7 @@ void Scheduler::sample(Sequence& sequence, std::span<const float> logits, const 
   sequence.ids.push_back(id);
   ++sequence.sampled;
   ++stats_.sampled_tokens;
-  if (penalised(sequence.request.sampling)) ++sequence.history.output[id];
+  if (has_penalties(sequence.request.sampling)) ++sequence.history.output[id];
   const bool go_on = sequence.request.listener->on_token(event);
   const auto& stops = sequence.request.stop_ids;
   if (std::find(stops.begin(), stops.end(), id) != stops.end()) {

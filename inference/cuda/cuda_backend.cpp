@@ -96,7 +96,7 @@ struct CudaBackend::Impl {
                  .dense_attention = o.dense_attention,
                  .terms = o.terms},
                 stream),
-        page_stride(static_cast<int>(std::min<std::int64_t>((config.max_positions + kPageTokens - 1) / kPageTokens, o.pages))) {
+        page_stride(static_cast<int>(std::min<std::int64_t>(pages_for(config.max_positions), o.pages))) {
     const auto most = static_cast<std::size_t>(o.max_tokens),
                rows = static_cast<std::size_t>(std::min(o.max_tokens, kLogitRows));
     staging = PinnedBuffer<std::int32_t>(most * (4 + static_cast<std::size_t>(page_stride)));
@@ -145,7 +145,7 @@ CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> s
   }
   require(plan.tokens <= options.max_tokens, ErrorKind::Internal,
           fmt::format("{} tokens in one pass; at most {}", plan.tokens, options.max_tokens));
-  const int needed = (plan.longest + kPageTokens - 1) / kPageTokens;
+  const int needed = pages_for(plan.longest);
   plan.pages = plan.replayable ? padded_pages(needed, page_stride) : needed;
   const int padded = plan.replayable ? std::min(padded_rows(plan.tokens), options.max_tokens) : plan.tokens;
   if (plan.replayable && padded > kLogitRows) plan.replayable = false;
@@ -168,7 +168,7 @@ CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> s
       if (step.logits == LogitsOf::All || (step.logits == LogitsOf::Last && i + 1 == step.ids.size()))
         rows[plan.rows++] = token;
     }
-    const std::size_t used = (static_cast<std::size_t>(step.start) + step.ids.size() + kPageTokens - 1) / kPageTokens;
+    const std::size_t used = pages_for(static_cast<std::size_t>(step.start) + step.ids.size());
     for (std::size_t p = 0; p < used; ++p) {
       if (step.pages[p] < 0 || step.pages[p] >= options.pages)
         fail(ErrorKind::Internal, fmt::format("the page {} is outside the cache", step.pages[p]));

@@ -49,7 +49,7 @@ inline PagedBatch paged_batch(Rng& rng, const std::vector<SequencePart>& parts) 
   int used = 0;
   for (const auto& part : parts) {
     out.lengths.push_back(part.start + part.count);
-    const int pages = (part.start + part.count + kPageTokens - 1) / kPageTokens;
+    const int pages = pages_for(part.start + part.count);
     out.page_stride = std::max(out.page_stride, pages + 1);
     used += pages;
   }
@@ -59,7 +59,7 @@ inline PagedBatch paged_batch(Rng& rng, const std::vector<SequencePart>& parts) 
   rng.shuffle(order);
   std::size_t next = 0;
   for (std::size_t s = 0; s < parts.size(); ++s) {
-    const int pages = (out.lengths[s] + kPageTokens - 1) / kPageTokens;
+    const int pages = pages_for(out.lengths[s]);
     for (int p = 0; p < out.page_stride; ++p) out.pages.push_back(p < pages ? order[next++] : used);
     for (int i = 0; i < parts[s].count; ++i) {
       out.ids.push_back(i);
