@@ -31,32 +31,17 @@ struct CpuModel {
   CpuModel(const BenchDeviceOptions& options, const CpuBackendOptions& cpu) : checkpoint(options.folder), weights(bind_weights(load_model_config(options.folder), checkpoint)), backend(weights, cpu) {}
 };
 
-/// Keeps the weights for as long as the backend is used.
-class OwningBackend final : public Backend {
- public:
-  explicit OwningBackend(std::shared_ptr<CpuModel> model) : model_(std::move(model)) {}
-  const ModelConfig& config() const override { return model_->backend.config(); }
-  CacheSize cache() const override { return model_->backend.cache(); }
-  int max_tokens() const override { return model_->backend.max_tokens(); }
-  std::span<const float> forward(std::span<const SequenceStep> steps) override { return model_->backend.forward(steps); }
-  void copy_page(std::int32_t from, std::int32_t to) override { model_->backend.copy_page(from, to); }
-  void record_selections(Selections* into) override { model_->backend.record_selections(into); }
-  std::string describe() const override { return model_->backend.describe(); }
-
- private:
-  std::shared_ptr<CpuModel> model_;  ///< shared with the functions of the BenchDevice
-};
-
 /// Far more than the device's caches, and little beside weights.
 constexpr std::size_t kMostCopied = std::size_t{1} << 30;
 
 BenchDevice open_cuda(const BenchDeviceOptions& options) {
+  const CudaDevice device = need_cuda_device();
   const Checkpoint checkpoint(options.folder);
   const ModelWeights weights = bind_weights(load_model_config(options.folder), checkpoint);
   auto backend = make_cuda_backend(weights, {.pages = options.pages, .max_tokens = 1024, .cache = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16});
   const CudaBackend* cuda = backend.get();
   const StepFootprint footprint = cuda->footprint();
-  return {.hardware = find_cuda_device().value().name,
+  return {.hardware = device.name,
           .threads = 0,
           .backend = std::move(backend),
           .footprint = footprint,
@@ -73,8 +58,6 @@ BenchDevice open_bench_device(const BenchDeviceOptions& options) {
   require(options.weights == "exact" || options.weights == "int8", ErrorKind::Usage, fmt::format("--weights: found \"{}\"; accepted: exact, int8", options.weights));
   if (options.device == "cuda") {
     require(options.weights == "exact", ErrorKind::Usage, "--weights int8: not available on the device cuda; accepted: exact");
-    std::string why;
-    if (!find_cuda_device(&why)) fail(ErrorKind::Infrastructure, why + "; `--device cpu` runs on the processor");
     return open_cuda(options);
   }
   require(options.cache == "bf16", ErrorKind::Usage, "--cache fp8: only on the device cuda; the CPU's cache is float32");
@@ -82,7 +65,7 @@ BenchDevice open_bench_device(const BenchDeviceOptions& options) {
   const auto pool = std::make_shared<ThreadPool>(model->backend.threads());
   return {.hardware = fmt::format("{}, {} cores", processor_name(), ::sysconf(_SC_NPROCESSORS_ONLN)),
           .threads = model->backend.threads(),
-          .backend = std::make_unique<OwningBackend>(model),
+          .backend = std::shared_ptr<Backend>(model, &model->backend),
           .footprint = model->backend.footprint(),
           .read_rate = [pool](std::size_t bytes) { return measure_read_rate(cpu_kernels(detect_isa()), *pool, bytes); },
           .experts_touched = [model] { return model->backend.experts_touched(); }};

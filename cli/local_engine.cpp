@@ -61,7 +61,7 @@ std::int64_t default_cache_tokens(const ModelConfig& config) {
   return std::clamp<std::int64_t>(memory / 4 / token_bytes, kPageTokens, kMostDefaultTokens);
 }
 
-int pages_of(std::int64_t tokens) { return static_cast<int>(std::min<std::int64_t>((tokens + kPageTokens - 1) / kPageTokens, 1 << 24)); }
+int pages_of(std::int64_t tokens) { return static_cast<int>(std::min<std::int64_t>(pages_for(tokens), 1 << 24)); }
 
 /// What is left of the device's memory when weights and activations have taken theirs.
 std::int64_t default_cuda_tokens(const CudaDevice& device, const ModelWeights& weights, CacheFormat format) {
@@ -75,14 +75,11 @@ std::int64_t default_cuda_tokens(const CudaDevice& device, const ModelWeights& w
 }
 
 std::unique_ptr<Backend> make_backend(const LocalEngineOptions& options, const ModelWeights& weights) {
-  std::string why;
-  const auto device = options.device == "cpu" ? std::nullopt : find_cuda_device(&why);
-  if (options.device == "cuda") {
-    require(options.weights == "exact", ErrorKind::Usage, "--weights int8: not available on the device cuda; accepted: exact");
-    if (!device) fail(ErrorKind::Infrastructure, why + "; `--device cpu` runs on the processor");
-  }
-  // 8-bit weights ask for the CPU.
-  if (device && options.weights == "exact") {
+  require(options.device != "cuda" || options.weights == "exact", ErrorKind::Usage, "--weights int8: not available on the device cuda; accepted: exact");
+  std::optional<CudaDevice> device;
+  if (options.device == "cuda") device = need_cuda_device();
+  if (options.device == "auto" && options.weights == "exact") device = find_cuda_device();  // 8-bit weights ask for the CPU
+  if (device) {
     const CacheFormat format = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16;
     return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(*device, weights, format)), .max_tokens = kCudaPassTokens, .cache = format});
   }
@@ -123,13 +120,13 @@ LocalEngine load_local_engine(const LocalEngineOptions& options) {
   const auto folder_name = std::filesystem::weakly_canonical(options.folder).filename().string();
   const std::string name = folder_name.empty() ? options.folder : folder_name;
   auto codec = std::make_shared<ChatCodec>(name, loaded->weights.config.vocab, tokenizer, std::make_shared<const DeepseekFormat>());
-  // One owner for both: the engine's pointer keeps the weights.
-  return {.name = name, .engine = std::shared_ptr<Engine>(loaded, loaded->engine.get()), .codec = std::move(codec), .tokenizer = tokenizer};
+  // One owner for all: the engine's pointer keeps the weights.
+  return {.name = name, .engine = std::shared_ptr<Engine>(loaded, loaded->engine.get()), .codec = std::move(codec), .tokenizer = tokenizer, .checkpoint = std::shared_ptr<const Checkpoint>(loaded, &loaded->checkpoint)};
 }
 
 std::unique_ptr<LocalModel> load_local_model(const LocalEngineOptions& options) {
   LocalEngine local = load_local_engine(options);
-  auto model = std::make_unique<LocalModel>(local.name, checkpoint_hash(options.folder, Checkpoint(options.folder)), local.engine, local.codec);
+  auto model = std::make_unique<LocalModel>(local.name, checkpoint_hash(options.folder, *local.checkpoint), local.engine, local.codec);
   if (options.constrain_calls) model->constrain_calls(std::make_shared<ConstraintFactory>(local.tokenizer));
   return model;
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "inference/local_model.h"
+#include "inference/safetensors.h"
 
 namespace CLI {
 class App;
@@ -32,9 +33,10 @@ bool is_model_folder(const std::string& path);
 
 struct LocalEngine {
   std::string name;                  ///< the folder's
-  std::shared_ptr<Engine> engine;    ///< both shared by all that ask it
+  std::shared_ptr<Engine> engine;    ///< all shared by all that ask it
   std::shared_ptr<ChatCodec> codec;
   std::shared_ptr<const Tokenizer> tokenizer;
+  std::shared_ptr<const Checkpoint> checkpoint;
 };
 
 /// Both throw Error(Usage) for options that make no sense, Error(Input) for files that are not what they should be.

@@ -60,11 +60,9 @@ class BackendTokenModel final : public TokenModel {
 /// Refused here rather than by the kernel's out-of-memory killer. Weights are packed in bf16 where that is exact.
 void check_memory(const ModelWeights& weights, const std::string& device) {
   if (device == "cuda") {
-    std::string why;
-    const auto found = find_cuda_device(&why);
-    if (!found) fail(ErrorKind::Infrastructure, why + "; `--device cpu` runs on the processor");
-    const double wanted = 2.0 * static_cast<double>(weights.parameters), free = static_cast<double>(found->free_bytes);
-    require(wanted < free, ErrorKind::Infrastructure, fmt::format("the model's weights take {:.1f} GB; {} has {:.1f} GB free", wanted / 1e9, found->name, free / 1e9));
+    const CudaDevice found = need_cuda_device();
+    const double wanted = 2.0 * static_cast<double>(weights.parameters), free = static_cast<double>(found.free_bytes);
+    require(wanted < free, ErrorKind::Infrastructure, fmt::format("the model's weights take {:.1f} GB; {} has {:.1f} GB free", wanted / 1e9, found.name, free / 1e9));
     return;
   }
   const double need = 2.0 * static_cast<double>(weights.parameters), have = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGE_SIZE));
@@ -94,7 +92,7 @@ std::unique_ptr<TokenModel> make_token_model(const TokenModelOptions& options, c
   auto checkpoint = std::make_unique<Checkpoint>(options.folder);
   auto weights = std::make_unique<ModelWeights>(bind_weights(config, *checkpoint));
   check_memory(*weights, options.device);
-  const int pages = static_cast<int>((positions + kPageTokens - 1) / kPageTokens);
+  const int pages = static_cast<int>(pages_for(positions));
   std::unique_ptr<Backend> backend;
   if (options.device == "cuda") {
     backend = make_cuda_backend(*weights, {.pages = pages, .cache = resolved_dtype(options) == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16});

@@ -24,7 +24,7 @@ double expected_experts(const ModelConfig& config, int moe_layers, int batch);
 struct BenchDevice {
   std::string hardware;                                      ///< in words
   int threads = 0;                                           ///< 0: does not apply
-  std::unique_ptr<Backend> backend;
+  std::shared_ptr<Backend> backend;                          ///< and, where it reads from more, that too (the functions below share it)
   StepFootprint footprint;
   std::function<double(std::size_t bytes)> read_rate;        ///< bytes a second when that many are read over and over, by all threads
   std::function<std::int64_t()> experts_touched;             ///< pairs of layer and expert of the last forward(); null: expected_experts

@@ -31,6 +31,13 @@ std::optional<CudaDevice> find_cuda_device(std::string* why) {
   return CudaDevice{.name = properties.name, .major = properties.major, .minor = properties.minor, .memory_bytes = static_cast<std::int64_t>(total), .free_bytes = static_cast<std::int64_t>(free)};
 }
 
+CudaDevice need_cuda_device() {
+  std::string why;
+  const auto device = find_cuda_device(&why);
+  if (!device) fail(ErrorKind::Infrastructure, why + "; `--device cpu` runs on the processor");
+  return *device;
+}
+
 double measure_cuda_copy_rate(std::size_t bytes) {
   constexpr int kRepeats = 20;
   const std::size_t half = std::max<std::size_t>(bytes / 2, 1);

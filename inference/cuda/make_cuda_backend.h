@@ -22,6 +22,9 @@ struct CudaDevice {
 /// and where no device of compute capability 8.0 or later can be used.
 std::optional<CudaDevice> find_cuda_device(std::string* why = nullptr);
 
+/// The same; Error(Infrastructure) with the reason where there is none.
+CudaDevice need_cuda_device();
+
 /// Bytes read plus bytes written a second, when so many bytes are copied within device memory over and over.
 double measure_cuda_copy_rate(std::size_t bytes);
 

@@ -18,6 +18,7 @@ std::optional<CudaDevice> find_cuda_device(std::string* why) {
   if (why != nullptr) *why = kAbsent;
   return std::nullopt;
 }
+CudaDevice need_cuda_device() { fail(ErrorKind::Infrastructure, kAbsent); }
 double measure_cuda_copy_rate(std::size_t /*bytes*/) { fail(ErrorKind::Usage, kAbsent); }
 std::unique_ptr<CudaBackend> make_cuda_backend(const ModelWeights& weights, const CudaBackendOptions& options) { return std::make_unique<CudaBackend>(weights, options); }
 
