@@ -34,6 +34,15 @@ __device__ inline float fp8_to_float(std::uint8_t bits) {
 /// Saturating, to nearest even.
 __device__ inline std::uint8_t float_to_fp8(float value) { return __nv_cvt_float_to_fp8(value, __NV_SATFINITE, __NV_E4M3); }
 
+__device__ inline float silu(float x) { return x / (1.0f + expf(-x)); }
+
+/// Four elements from `at`, zeros from `dim` on. The same elements whether they are loaded in one go or not.
+template <bool kVector>
+__device__ inline float4 load_four(const float* row, int at, int dim) {
+  if constexpr (kVector) return *reinterpret_cast<const float4*>(row + at);
+  return {row[at], at + 1 < dim ? row[at + 1] : 0.0f, at + 2 < dim ? row[at + 2] : 0.0f, at + 3 < dim ? row[at + 3] : 0.0f};
+}
+
 /// Sixteen e4m3 values times a power of two, as bf16 (exact).
 __device__ inline void widen_16(const uint4& packed, float scale, Bf16* to) {
   const unsigned words[4] = {packed.x, packed.y, packed.z, packed.w};

@@ -10,12 +10,6 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kGroup = 128;
 
-template <bool kVector>
-__device__ float4 load_four(const float* row, int at, int dim) {
-  if constexpr (kVector) return *reinterpret_cast<const float4*>(row + at);
-  return {row[at], at + 1 < dim ? row[at + 1] : 0.0f, at + 2 < dim ? row[at + 2] : 0.0f, at + 3 < dim ? row[at + 3] : 0.0f};
-}
-
 /// Grid: (tiles of kRows rows, tiles of kOutputs outputs); a block makes one tile, each of its warps over its share of the inner dimension.
 template <int kRows, int kOutputs, bool kVector>
 __global__ void __launch_bounds__(kWarps * 32) float_linear_kernel(FloatLinearArgs args) {

@@ -52,8 +52,6 @@ __device__ void copy_chunk(std::byte* to, const Bf16* row, bool exists, int k, i
   }
 }
 
-__device__ float silu(float x) { return x / (1.0f + expf(-x)); }
-
 /// Grid: (tiles, groups of output rows). Warp w has weight rows [16 w, 16 w + 16) of either half, so that gate and up of one output meet in
 /// one thread.
 template <Product kProduct, bool kVector>

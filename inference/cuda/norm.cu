@@ -11,8 +11,6 @@ constexpr int kWarpDim = 1024;
 
 bool aligned_16(const void* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; }
 
-__device__ float silu(float x) { return x / (1.0f + expf(-x)); }
-
 /// Grid: tokens; a block copies one row.
 template <bool kVector>
 __global__ void embed_kernel(EmbedArgs args) {
@@ -29,13 +27,6 @@ __global__ void embed_kernel(EmbedArgs args) {
   } else {
     for (int i = static_cast<int>(threadIdx.x); i < args.dim; i += static_cast<int>(blockDim.x)) to[i] = load_float(from + i);
   }
-}
-
-/// Four elements from `at`, zeros from `dim` on. The same elements whether they are loaded in one go or not.
-template <bool kVector>
-__device__ float4 load_four(const float* row, int at, int dim) {
-  if constexpr (kVector) return *reinterpret_cast<const float4*>(row + at);
-  return {row[at], at + 1 < dim ? row[at + 1] : 0.0f, at + 2 < dim ? row[at + 2] : 0.0f, at + 3 < dim ? row[at + 3] : 0.0f};
 }
 
 /// Grid: rows, one for each block, or for each warp of it where kWarpRow. A thread sums groups of four elements, `threads` groups apart.
@@ -82,7 +73,7 @@ __global__ void rms_norm_kernel(RmsNormArgs args) {
   }
 }
 
-/// Grid: (groups of kThreads × (4 or 1) columns, rows); a thread makes that many neighbours.
+/// Grid: (rows, groups of kThreads × (4 or 1) columns); a thread makes that many neighbours.
 template <bool kVector>
 __global__ void silu_kernel(SiluArgs args) {
   constexpr int kEach = kVector ? 4 : 1;
