@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "inference/backend_case.h"
 #include "inference/cuda/make_cuda_backend.h"
 #include "inference/golden_case.h"
 #include "inference/sample_checkpoint.h"
@@ -28,13 +29,6 @@ std::vector<T> values(const Checkpoint& file, const std::string& name) {
   std::vector<T> out(static_cast<std::size_t>(tensor->elements()));
   std::memcpy(out.data(), tensor->data.data(), tensor->data.size());
   return out;
-}
-
-float largest_difference(std::span<const float> a, std::span<const float> b) {
-  REQUIRE(a.size() == b.size());
-  float most = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) most = std::isfinite(a[i]) ? std::max(most, std::fabs(a[i] - b[i])) : INFINITY;
-  return most;
 }
 
 /// A golden checkpoint's folder with some of its config changed.

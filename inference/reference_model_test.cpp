@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "inference/backend_case.h"
 #include "inference/golden_case.h"
 
 namespace gauntlet {
@@ -15,13 +16,6 @@ namespace {
 
 /// The scores of positions that one side chose and the other did not, all within this of the cut.
 constexpr float kCutGap = 1e-5f;
-
-float largest_difference(std::span<const float> a, std::span<const float> b) {
-  REQUIRE(a.size() == b.size());
-  float most = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) most = std::isfinite(a[i]) ? std::max(most, std::fabs(a[i] - b[i])) : INFINITY;
-  return most;
-}
 
 std::size_t best(std::span<const float> row) { return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin()); }
 

@@ -8,61 +8,21 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "inference/backend_case.h"
 #include "inference/golden_case.h"
 #include "inference/reference_model.h"
 
 namespace gauntlet {
 namespace {
 
-using Ids = std::vector<std::int32_t>;
-
-/// One sequence on pages of its own, in any physical order.
-struct Run {
-  CpuBackend& backend;
-  Ids pages;
-  std::int64_t length = 0;
-
-  SequenceStep step(std::span<const std::int32_t> ids, LogitsOf logits) {
-    const SequenceStep out{.ids = ids, .start = length, .pages = pages, .logits = logits};
-    length += static_cast<std::int64_t>(ids.size());
-    return out;
-  }
-  std::vector<float> forward(std::span<const std::int32_t> ids, LogitsOf logits = LogitsOf::All) {
-    const SequenceStep one = step(ids, logits);
-    const auto rows = backend.forward({&one, 1});
-    return {rows.begin(), rows.end()};
-  }
-};
-
-Ids pages_from(int first, int count) {
-  Ids out(static_cast<std::size_t>(count));
-  std::iota(out.begin(), out.end(), first);
-  return out;
-}
-
-float largest_difference(std::span<const float> a, std::span<const float> b) {
-  REQUIRE(a.size() == b.size());
-  float most = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) most = std::isfinite(a[i]) ? std::max(most, std::fabs(a[i] - b[i])) : INFINITY;
-  return most;
-}
-
-std::vector<Isa> available() {
-  std::vector<Isa> out = {Isa::Baseline};
-  if (detect_isa() >= Isa::Avx2) out.push_back(Isa::Avx2);
-  if (detect_isa() >= Isa::Avx512) out.push_back(Isa::Avx512);
-  if (detect_isa() >= Isa::Avx512Vnni) out.push_back(Isa::Avx512Vnni);
-  return out;
-}
-
 TEST_CASE("the CPU backend gives the logits of an independent implementation on every instruction set") {
   for (const auto& name : kGoldenCases) {
     const GoldenCase golden = load_golden_case(name);
-    for (const Isa isa : available()) {
+    for (const Isa isa : available_isas()) {
       CAPTURE(name);
       CAPTURE(std::string(isa_name(isa)));
       CpuBackend backend(golden.weights, {.threads = 2, .isa = isa, .pages = 16});
-      const auto logits = Run{backend, pages_from(3, 8)}.forward(golden.ids);
+      const auto logits = SequenceRun{backend, pages_from(3, 8)}.forward(golden.ids);
       const auto last = golden.floats("logits"), first = golden.floats("logits_first");
       CHECK(largest_difference(std::span<const float>(logits).last(last.size()), last) < 2e-4f);
       CHECK(largest_difference(std::span<const float>(logits).first(first.size()), first) < 2e-4f);
@@ -78,7 +38,7 @@ TEST_CASE("the CPU backend chooses the positions that the reference chooses, up 
     CpuBackend backend(golden.weights, {.pages = 16});
     Selections found;
     backend.record_selections(&found);
-    Run{backend, pages_from(0, 8)}.forward(golden.ids, LogitsOf::None);
+    SequenceRun{backend, pages_from(0, 8)}.forward(golden.ids, LogitsOf::None);
     const auto k = static_cast<std::size_t>(found.k);
     ForwardTrace trace;
     std::size_t rows = 0;
@@ -103,7 +63,7 @@ TEST_CASE("greedy continuations on the CPU equal those of an independent impleme
     CAPTURE(name);
     const GoldenCase golden = load_golden_case(name);
     CpuBackend backend(golden.weights, {.pages = 16});
-    Run run{backend, pages_from(0, 16)};
+    SequenceRun run{backend, pages_from(0, 16)};
     auto logits = run.forward(std::span(golden.ids).first(golden.greedy_prompt), LogitsOf::Last);
     for (const auto expected : golden.greedy) {
       const auto id = static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
@@ -118,12 +78,12 @@ TEST_CASE("a prompt in one go, in chunks and token by token gives the same bits,
     CAPTURE(std::string(name));
     const GoldenCase golden = load_golden_case(name);
     CpuBackend two(golden.weights, {.threads = 2, .pages = 32}), one(golden.weights, {.threads = 1, .pages = 32});
-    const auto whole = Run{two, pages_from(0, 8)}.forward(golden.ids);
+    const auto whole = SequenceRun{two, pages_from(0, 8)}.forward(golden.ids);
     Ids shuffled = {31, 4, 17, 9, 22, 10, 11, 12};
     for (CpuBackend* backend : {&two, &one}) {
       for (const std::size_t chunk : {1UL, 7UL, 64UL, 100UL}) {
         CAPTURE(chunk);
-        Run run{*backend, shuffled};
+        SequenceRun run{*backend, shuffled};
         std::vector<float> pieces;
         for (std::size_t at = 0; at < golden.ids.size(); at += chunk) {
           const auto part = run.forward(std::span(golden.ids).subspan(at, std::min(chunk, golden.ids.size() - at)));
@@ -146,10 +106,10 @@ TEST_CASE("a batch and its members alone give the same bits") {
     Ids ids(1 + rng.below(120));
     for (auto& id : ids) id = static_cast<std::int32_t>(rng.below(vocab));
     prompts.push_back(ids);
-    alone.push_back(Run{backend, pages_from(0, 2)}.forward(ids));
+    alone.push_back(SequenceRun{backend, pages_from(0, 2)}.forward(ids));
   }
   // Decoding and prefilling sequences share one batch.
-  std::vector<Run> runs;
+  std::vector<SequenceRun> runs;
   for (int i = 0; i < 9; ++i) runs.push_back({backend, pages_from(2 + 2 * i, 2)});
   for (std::size_t i = 0; i < 9; i += 2) runs[i].forward(std::span(prompts[i]).first(prompts[i].size() - 1), LogitsOf::None);
   std::vector<SequenceStep> steps;
@@ -167,9 +127,9 @@ TEST_CASE("garbage in cache entries that are not selected, or not yet written, d
   const GoldenCase golden = load_golden_case("v32-tiny");
   CpuBackend backend(golden.weights, {.pages = 8});
   const auto prompt = std::span(golden.ids).first(golden.ids.size() - 1), last = std::span(golden.ids).last(1);
-  Run clean{backend, pages_from(0, 2)};
+  SequenceRun clean{backend, pages_from(0, 2)};
   clean.forward(prompt, LogitsOf::None);
-  Run spoilt{backend, pages_from(2, 2)};
+  SequenceRun spoilt{backend, pages_from(2, 2)};
   spoilt.forward(prompt, LogitsOf::None);
   Selections found;
   backend.record_selections(&found);
@@ -190,17 +150,17 @@ TEST_CASE("sparse attention is dense attention for contexts up to index_topk") {
   const GoldenCase golden = load_golden_case("v32-mid");
   CpuBackend sparse(golden.weights, {.pages = 8}), dense(golden.weights, {.pages = 8, .dense_attention = true});
   const auto ids = std::span(golden.ids).first(static_cast<std::size_t>(golden.weights.config.index_topk));
-  CHECK(Run{sparse, pages_from(0, 4)}.forward(ids) == Run{dense, pages_from(0, 4)}.forward(ids));
-  CHECK(largest_difference(Run{sparse, pages_from(0, 8)}.forward(golden.ids), Run{dense, pages_from(0, 8)}.forward(golden.ids)) > 1e-3f);
+  CHECK(SequenceRun{sparse, pages_from(0, 4)}.forward(ids) == SequenceRun{dense, pages_from(0, 4)}.forward(ids));
+  CHECK(largest_difference(SequenceRun{sparse, pages_from(0, 8)}.forward(golden.ids), SequenceRun{dense, pages_from(0, 8)}.forward(golden.ids)) > 1e-3f);
 }
 
 TEST_CASE("a copied page carries a fork on") {
   const GoldenCase golden = load_golden_case("v32-tiny");
   CpuBackend backend(golden.weights, {.pages = 8});
-  Run first{backend, {0, 1}};
+  SequenceRun first{backend, {0, 1}};
   first.forward(std::span(golden.ids).first(80), LogitsOf::None);
   backend.copy_page(1, 5);
-  Run fork{backend, {0, 5}, first.length};
+  SequenceRun fork{backend, {0, 5}, first.length};
   const auto rest = std::span(golden.ids).subspan(80);
   CHECK(fork.forward(rest) == first.forward(rest));
 }
@@ -209,7 +169,7 @@ TEST_CASE("8-bit weights stay near the exact ones") {
   const GoldenCase golden = load_golden_case("v3-dense-attention");
   CpuBackend exact(golden.weights, {.pages = 8}), small(golden.weights, {.format = WeightFormat::Int8, .pages = 8});
   const auto ids = std::span(golden.ids).first(8);
-  const auto x = Run{exact, pages_from(0, 4)}.forward(ids), y = Run{small, pages_from(0, 4)}.forward(ids);
+  const auto x = SequenceRun{exact, pages_from(0, 4)}.forward(ids), y = SequenceRun{small, pages_from(0, 4)}.forward(ids);
   double error = 0, norm = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     error += (x[i] - y[i]) * (x[i] - y[i]);
@@ -225,10 +185,10 @@ TEST_CASE("options that make no sense and batches that do not fit are refused") 
   CHECK_THROWS_AS(CpuBackend(golden.weights, {.threads = -1}), Error);
   CpuBackend backend(golden.weights, {.pages = 2, .max_tokens = 8});
   const Ids nine(9, 1), wrong = {512};
-  CHECK_THROWS_AS((Run{backend, {0}}.forward(nine)), Error);
-  CHECK_THROWS_AS((Run{backend, {0}}.forward(wrong)), Error);
-  CHECK_THROWS_AS((Run{backend, {2}}.forward(std::span(nine).first(1))), Error);
-  CHECK_THROWS_AS((Run{backend, {}}.forward(std::span(nine).first(1))), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {0}}.forward(nine)), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {0}}.forward(wrong)), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {2}}.forward(std::span(nine).first(1))), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {}}.forward(std::span(nine).first(1))), Error);
 }
 
 }  // namespace

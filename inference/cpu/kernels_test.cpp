@@ -7,19 +7,12 @@
 #include <vector>
 
 #include "core/rng.h"
+#include "inference/backend_case.h"
 #include "inference/cpu/products.h"
 #include "inference/float_types.h"
 
 namespace gauntlet {
 namespace {
-
-std::vector<Isa> available() {
-  std::vector<Isa> out = {Isa::Baseline};
-  if (detect_isa() >= Isa::Avx2) out.push_back(Isa::Avx2);
-  if (detect_isa() >= Isa::Avx512) out.push_back(Isa::Avx512);
-  if (detect_isa() >= Isa::Avx512Vnni) out.push_back(Isa::Avx512Vnni);
-  return out;
-}
 
 std::vector<float> random_values(Rng& rng, std::size_t count, double scale = 1.0) {
   std::vector<float> out(count);
@@ -32,7 +25,7 @@ float tolerance(int terms) { return static_cast<float>(terms) * 0x1p-23f * 4; }
 
 TEST_CASE("matrix products equal float64 sums for every remainder of rows, columns and tokens") {
   Rng rng(1);
-  for (const Isa isa : available()) {
+  for (const Isa isa : available_isas()) {
     CAPTURE(std::string(isa_name(isa)));
     ThreadPool pool(2);
     for (const int rows : {1, 15, 16, 17, 80, 200}) {
@@ -60,7 +53,7 @@ TEST_CASE("matrix products equal float64 sums for every remainder of rows, colum
 
 TEST_CASE("a row's product has the same bits whatever number of tokens is computed together, for every weight type") {
   Rng rng(2);
-  for (const Isa isa : available()) {
+  for (const Isa isa : available_isas()) {
     for (const WeightFormat format : {WeightFormat::Exact, WeightFormat::Int8}) {
       for (const bool rounded : {true, false}) {
         const int rows = 83, cols = 129, tokens = 17;
@@ -98,7 +91,7 @@ TEST_CASE("8-bit weights are within half a step of the originals") {
 }
 
 TEST_CASE("silu and the softmax's exponentials are right to a few units in the last place, at the ends too") {
-  for (const Isa isa : available()) {
+  for (const Isa isa : available_isas()) {
     CAPTURE(std::string(isa_name(isa)));
     for (const int size : {1, 15, 16, 33}) {
       std::vector<float> a, b;
@@ -118,7 +111,7 @@ TEST_CASE("silu and the softmax's exponentials are right to a few units in the l
 
 TEST_CASE("attention over chosen rows equals the textbook in float64") {
   Rng rng(4);
-  for (const Isa isa : available()) {
+  for (const Isa isa : available_isas()) {
     CAPTURE(std::string(isa_name(isa)));
     for (const int chosen : {1, 3, 16, 17, 70}) {
       const int heads = 3, latent = 40, dim = 56, rows = 90;
@@ -148,7 +141,7 @@ TEST_CASE("attention over chosen rows equals the textbook in float64") {
 
 TEST_CASE("index scores equal the formula in float64 for any number of heads and positions") {
   Rng rng(5);
-  for (const Isa isa : available()) {
+  for (const Isa isa : available_isas()) {
     for (const int heads : {1, 16, 20}) {
       const int dim = 24, count = 150, groups = (heads + 15) / 16;
       const auto queries = random_values(rng, static_cast<std::size_t>(heads * dim)), weights = random_values(rng, static_cast<std::size_t>(heads)), keys = random_values(rng, 256 * 24);

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "inference/backend_case.h"
 #include "inference/cuda/kernel_case.h"
 #include "inference/golden_case.h"
 #include "inference/recording_listener.h"
@@ -15,33 +16,20 @@
 namespace gauntlet {
 namespace {
 
-using Ids = std::vector<std::int32_t>;
 using kernels::skip_without_device;
 
 constexpr CacheFormat kFormats[] = {CacheFormat::Bf16, CacheFormat::Fp8};
 
-/// One sequence on pages of its own, in any physical order.
-struct Run {
-  CudaBackend& backend;
-  Ids pages;
-  std::int64_t length = 0;
-
-  SequenceStep step(std::span<const std::int32_t> ids, LogitsOf logits) {
-    const SequenceStep out{.ids = ids, .start = length, .pages = pages, .logits = logits};
-    length += static_cast<std::int64_t>(ids.size());
-    return out;
+/// Every golden model with either cache.
+template <class Body>
+void for_each_golden(Body body) {
+  for (const auto& name : kGoldenCases) {
+    for (const auto format : kFormats) {
+      CAPTURE(name);
+      CAPTURE(static_cast<int>(format));
+      body(load_golden_case(name), format);
+    }
   }
-  std::vector<float> forward(std::span<const std::int32_t> ids, LogitsOf logits = LogitsOf::All) {
-    const SequenceStep one = step(ids, logits);
-    const auto rows = backend.forward({&one, 1});
-    return {rows.begin(), rows.end()};
-  }
-};
-
-Ids pages_from(int first, int count) {
-  Ids out(static_cast<std::size_t>(count));
-  std::iota(out.begin(), out.end(), first);
-  return out;
 }
 
 Ids random_ids(Rng& rng, std::size_t count, int vocab) {
@@ -71,7 +59,7 @@ struct Decided {
 Decided decide(CudaBackend& backend, std::span<const std::int32_t> ids) {
   Decided out;
   backend.record_selections(&out.decisions);
-  out.logits = Run{backend, pages_from(0, 16)}.forward(ids);
+  out.logits = SequenceRun{backend, pages_from(0, 16)}.forward(ids);
   backend.record_selections(nullptr);
   return out;
 }
@@ -221,26 +209,21 @@ TEST_CASE("an FP8 cache gives the logits of the reference with the same rounding
 
 TEST_CASE("a prompt in one go, in chunks and token by token gives the same bits on CUDA, on any pages") {
   if (skip_without_device()) return;
-  for (const auto& name : kGoldenCases) {
-    for (const auto format : kFormats) {
-      CAPTURE(name);
-      CAPTURE(static_cast<int>(format));
-      const GoldenCase golden = load_golden_case(name);
-      CudaBackend backend(golden.weights, {.pages = 32, .cache = format});
-      const auto whole = Run{backend, pages_from(0, 8)}.forward(golden.ids);
-      const Ids shuffled = {31, 4, 17, 9, 22, 10, 11, 12};
-      for (const std::size_t chunk : {1UL, 7UL, 64UL, 100UL}) {
-        CAPTURE(chunk);
-        Run run{backend, shuffled};
-        std::vector<float> pieces;
-        for (std::size_t at = 0; at < golden.ids.size(); at += chunk) {
-          const auto part = run.forward(std::span(golden.ids).subspan(at, std::min(chunk, golden.ids.size() - at)));
-          pieces.insert(pieces.end(), part.begin(), part.end());
-        }
-        REQUIRE(pieces == whole);
+  for_each_golden([](const GoldenCase& golden, CacheFormat format) {
+    CudaBackend backend(golden.weights, {.pages = 32, .cache = format});
+    const auto whole = SequenceRun{backend, pages_from(0, 8)}.forward(golden.ids);
+    const Ids shuffled = {31, 4, 17, 9, 22, 10, 11, 12};
+    for (const std::size_t chunk : {1UL, 7UL, 64UL, 100UL}) {
+      CAPTURE(chunk);
+      SequenceRun run{backend, shuffled};
+      std::vector<float> pieces;
+      for (std::size_t at = 0; at < golden.ids.size(); at += chunk) {
+        const auto part = run.forward(std::span(golden.ids).subspan(at, std::min(chunk, golden.ids.size() - at)));
+        pieces.insert(pieces.end(), part.begin(), part.end());
       }
+      REQUIRE(pieces == whole);
     }
-  }
+  });
 }
 
 TEST_CASE("decoding batches of any size and their members alone give the same bits on CUDA, with graphs and without") {
@@ -256,8 +239,8 @@ TEST_CASE("decoding batches of any size and their members alone give the same bi
     for (std::size_t i = 0; i < kMost; ++i) {
       prompts.push_back(random_ids(rng, 2 + rng.below(120), golden.weights.config.vocab));
       const auto prompt = std::span(prompts.back());
-      for (CudaBackend* backend : {&graphs, &plain}) Run{*backend, pages_from(static_cast<int>(2 * i), 2)}.forward(prompt.first(prompt.size() - 1), LogitsOf::None);
-      Run last{plain, pages_from(static_cast<int>(2 * i), 2), static_cast<std::int64_t>(prompt.size()) - 1};
+      for (CudaBackend* backend : {&graphs, &plain}) SequenceRun{*backend, pages_from(static_cast<int>(2 * i), 2)}.forward(prompt.first(prompt.size() - 1), LogitsOf::None);
+      SequenceRun last{plain, pages_from(static_cast<int>(2 * i), 2), static_cast<std::int64_t>(prompt.size()) - 1};
       alone.push_back(last.forward(prompt.last(1)));
     }
     // The last token again, over the entries that it wrote before: as many sequences as the batch holds. Twice, because graphs are recorded
@@ -268,7 +251,7 @@ TEST_CASE("decoding batches of any size and their members alone give the same bi
           CAPTURE(size);
           CAPTURE(time);
           CAPTURE(backend == &graphs);
-          std::vector<Run> runs;
+          std::vector<SequenceRun> runs;
           std::vector<SequenceStep> steps;
           std::vector<float> expected;
           for (std::size_t j = 0; j < size; ++j) {
@@ -287,61 +270,51 @@ TEST_CASE("decoding batches of any size and their members alone give the same bi
 
 TEST_CASE("a batch of prompts and decoding sequences and its members alone give the same bits on CUDA") {
   if (skip_without_device()) return;
-  for (const auto& name : kGoldenCases) {
-    for (const auto format : kFormats) {
-      CAPTURE(name);
-      CAPTURE(static_cast<int>(format));
-      const GoldenCase golden = load_golden_case(name);
-      CudaBackend backend(golden.weights, {.pages = 64, .max_tokens = 1200, .cache = format});
-      Rng rng(8);
-      const auto vocab = static_cast<std::size_t>(golden.weights.config.vocab);
-      std::vector<Ids> prompts;
-      std::vector<std::vector<float>> alone;
-      for (int i = 0; i < 9; ++i) {
-        prompts.push_back(random_ids(rng, 1 + rng.below(120), golden.weights.config.vocab));
-        alone.push_back(Run{backend, pages_from(0, 2)}.forward(prompts.back()));
-      }
-      std::vector<Run> runs;
-      for (int i = 0; i < 9; ++i) runs.push_back({backend, pages_from(2 + 2 * i, 2)});
-      for (std::size_t i = 0; i < 9; i += 2) runs[i].forward(std::span(prompts[i]).first(prompts[i].size() - 1), LogitsOf::None);
-      std::vector<SequenceStep> steps;
-      std::vector<float> expected;
-      for (std::size_t i = 0; i < 9; ++i) {
-        const auto start = static_cast<std::size_t>(runs[i].length);
-        steps.push_back(runs[i].step(std::span(prompts[i]).subspan(start), LogitsOf::All));
-        expected.insert(expected.end(), alone[i].begin() + static_cast<std::ptrdiff_t>(start * vocab), alone[i].end());
-      }
-      const auto together = backend.forward(steps);
-      CHECK(std::vector<float>(together.begin(), together.end()) == expected);
+  for_each_golden([](const GoldenCase& golden, CacheFormat format) {
+    CudaBackend backend(golden.weights, {.pages = 64, .max_tokens = 1200, .cache = format});
+    Rng rng(8);
+    const auto vocab = static_cast<std::size_t>(golden.weights.config.vocab);
+    std::vector<Ids> prompts;
+    std::vector<std::vector<float>> alone;
+    for (int i = 0; i < 9; ++i) {
+      prompts.push_back(random_ids(rng, 1 + rng.below(120), golden.weights.config.vocab));
+      alone.push_back(SequenceRun{backend, pages_from(0, 2)}.forward(prompts.back()));
     }
-  }
+    std::vector<SequenceRun> runs;
+    for (int i = 0; i < 9; ++i) runs.push_back({backend, pages_from(2 + 2 * i, 2)});
+    for (std::size_t i = 0; i < 9; i += 2) runs[i].forward(std::span(prompts[i]).first(prompts[i].size() - 1), LogitsOf::None);
+    std::vector<SequenceStep> steps;
+    std::vector<float> expected;
+    for (std::size_t i = 0; i < 9; ++i) {
+      const auto start = static_cast<std::size_t>(runs[i].length);
+      steps.push_back(runs[i].step(std::span(prompts[i]).subspan(start), LogitsOf::All));
+      expected.insert(expected.end(), alone[i].begin() + static_cast<std::ptrdiff_t>(start * vocab), alone[i].end());
+    }
+    const auto together = backend.forward(steps);
+    CHECK(std::vector<float>(together.begin(), together.end()) == expected);
+  });
 }
 
 TEST_CASE("twenty runs of one pass give the same bits") {
   if (skip_without_device()) return;
   const GoldenCase golden = load_golden_case("v32-real-dims");
   CudaBackend backend(golden.weights, {.pages = 16});
-  const auto first = Run{backend, pages_from(0, 8)}.forward(golden.ids);
-  for (int i = 0; i < 20; ++i) REQUIRE(Run{backend, pages_from(i % 8, 8)}.forward(golden.ids) == first);
+  const auto first = SequenceRun{backend, pages_from(0, 8)}.forward(golden.ids);
+  for (int i = 0; i < 20; ++i) REQUIRE(SequenceRun{backend, pages_from(i % 8, 8)}.forward(golden.ids) == first);
 }
 
 TEST_CASE("NaN in pages of nobody, and in the rest of a page that is begun, does not reach the output") {
   if (skip_without_device()) return;
-  for (const auto& name : kGoldenCases) {
-    for (const auto format : kFormats) {
-      CAPTURE(name);
-      CAPTURE(static_cast<int>(format));
-      const GoldenCase golden = load_golden_case(name);
-      CudaBackend clean(golden.weights, {.pages = 16, .cache = format}), spoilt(golden.weights, {.pages = 16, .cache = format});
-      for (std::int32_t page = 0; page < 16; ++page) spoilt.poison_page(page);
-      const auto prompt = std::span(golden.ids).first(golden.ids.size() - 7);
-      Run a{clean, pages_from(3, 8)}, b{spoilt, {12, 3, 9, 1, 14, 6, 0, 11}};
-      const auto expected = a.forward(prompt);
-      REQUIRE(std::ranges::all_of(expected, [](float v) { return std::isfinite(v); }));
-      CHECK(b.forward(prompt) == expected);
-      for (const auto& id : std::span(golden.ids).last(7)) CHECK(b.forward({&id, 1}) == a.forward({&id, 1}));
-    }
-  }
+  for_each_golden([](const GoldenCase& golden, CacheFormat format) {
+    CudaBackend clean(golden.weights, {.pages = 16, .cache = format}), spoilt(golden.weights, {.pages = 16, .cache = format});
+    for (std::int32_t page = 0; page < 16; ++page) spoilt.poison_page(page);
+    const auto prompt = std::span(golden.ids).first(golden.ids.size() - 7);
+    SequenceRun a{clean, pages_from(3, 8)}, b{spoilt, {12, 3, 9, 1, 14, 6, 0, 11}};
+    const auto expected = a.forward(prompt);
+    REQUIRE(std::ranges::all_of(expected, [](float v) { return std::isfinite(v); }));
+    CHECK(b.forward(prompt) == expected);
+    for (const auto& id : std::span(golden.ids).last(7)) CHECK(b.forward({&id, 1}) == a.forward({&id, 1}));
+  });
 }
 
 TEST_CASE("sparse attention on CUDA is dense attention for contexts up to index_topk") {
@@ -354,8 +327,8 @@ TEST_CASE("sparse attention on CUDA is dense attention for contexts up to index_
       CAPTURE(static_cast<int>(format));
       CudaBackend sparse(golden.weights, {.pages = 8, .cache = format}), dense(golden.weights, {.pages = 8, .cache = format, .dense_attention = true});
       const auto ids = std::span(golden.ids).first(static_cast<std::size_t>(golden.weights.config.index_topk));
-      CHECK(Run{sparse, pages_from(0, 8)}.forward(ids) == Run{dense, pages_from(0, 8)}.forward(ids));
-      CHECK(relative_difference(Run{sparse, pages_from(0, 8)}.forward(golden.ids), Run{dense, pages_from(0, 8)}.forward(golden.ids)) > 1e-3);
+      CHECK(SequenceRun{sparse, pages_from(0, 8)}.forward(ids) == SequenceRun{dense, pages_from(0, 8)}.forward(ids));
+      CHECK(relative_difference(SequenceRun{sparse, pages_from(0, 8)}.forward(golden.ids), SequenceRun{dense, pages_from(0, 8)}.forward(golden.ids)) > 1e-3);
     }
   }
 }
@@ -365,11 +338,11 @@ TEST_CASE("a copied page carries a fork on, on CUDA") {
   const GoldenCase golden = load_golden_case("v32-tiny");
   for (const auto format : kFormats) {
     CudaBackend backend(golden.weights, {.pages = 8, .cache = format});
-    Run first{backend, {0, 1}};
+    SequenceRun first{backend, {0, 1}};
     first.forward(std::span(golden.ids).first(80), LogitsOf::None);
     backend.poison_page(5);
     backend.copy_page(1, 5);
-    Run fork{backend, {0, 5}, first.length};
+    SequenceRun fork{backend, {0, 5}, first.length};
     const auto rest = std::span(golden.ids).subspan(80);
     CHECK(fork.forward(rest) == first.forward(rest));
   }
@@ -383,7 +356,7 @@ TEST_CASE("tokens drawn on CUDA are those that a sampler draws from the logits, 
   for (const bool graphs : {true, false}) {
     CAPTURE(graphs);
     CudaBackend backend(golden.weights, {.pages = 16, .graphs = graphs});
-    std::vector<Run> runs;
+    std::vector<SequenceRun> runs;
     for (int i = 0; i < 6; ++i) {
       runs.push_back({backend, pages_from(2 * i, 2)});
       runs.back().forward(std::span(golden.ids).subspan(static_cast<std::size_t>(i), 40), LogitsOf::None);
@@ -423,10 +396,10 @@ TEST_CASE("selections and logits of a pass do not depend on who watches") {
   if (skip_without_device()) return;
   const GoldenCase golden = load_golden_case("v32-tiny");
   CudaBackend backend(golden.weights, {.pages = 8});
-  const auto unwatched = Run{backend, pages_from(0, 2)}.forward(golden.ids);
+  const auto unwatched = SequenceRun{backend, pages_from(0, 2)}.forward(golden.ids);
   Selections found;
   backend.record_selections(&found);
-  Run run{backend, pages_from(2, 2)};
+  SequenceRun run{backend, pages_from(2, 2)};
   std::vector<float> watched = run.forward(std::span(golden.ids).first(90));
   for (const auto& id : std::span(golden.ids).subspan(90)) {
     const auto row = run.forward({&id, 1});
@@ -445,14 +418,14 @@ TEST_CASE("options that make no sense and batches that do not fit are refused on
   CHECK_THROWS_AS(CudaBackend(golden.weights, {.max_tokens = 0}), Error);
   CudaBackend backend(golden.weights, {.pages = 2, .max_tokens = 8});
   const Ids nine(9, 1), wrong = {golden.weights.config.vocab}, negative = {-1};
-  CHECK_THROWS_AS((Run{backend, {0}}.forward(nine)), Error);
-  CHECK_THROWS_AS((Run{backend, {0}}.forward(wrong)), Error);
-  CHECK_THROWS_AS((Run{backend, {0}}.forward(negative)), Error);
-  CHECK_THROWS_AS((Run{backend, {2}}.forward(std::span(nine).first(1))), Error);
-  CHECK_THROWS_AS((Run{backend, {}}.forward(std::span(nine).first(1))), Error);
-  CHECK_THROWS_AS((Run{backend, {0}, 64}.forward(std::span(nine).first(1))), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {0}}.forward(nine)), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {0}}.forward(wrong)), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {0}}.forward(negative)), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {2}}.forward(std::span(nine).first(1))), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {}}.forward(std::span(nine).first(1))), Error);
+  CHECK_THROWS_AS((SequenceRun{backend, {0}, 64}.forward(std::span(nine).first(1))), Error);
   CHECK(backend.forward({}).empty());
-  CHECK(Run{backend, {1}}.forward(std::span(nine).first(1)).size() == static_cast<std::size_t>(golden.weights.config.vocab));
+  CHECK(SequenceRun{backend, {1}}.forward(std::span(nine).first(1)).size() == static_cast<std::size_t>(golden.weights.config.vocab));
 }
 
 TEST_CASE("decoding over the sizes of graphs and of parts of lists gives the bits of plain launches and of one prefill") {
@@ -465,10 +438,10 @@ TEST_CASE("decoding over the sizes of graphs and of parts of lists gives the bit
     CAPTURE(dense);
     CudaBackend graphs(golden.weights, {.pages = 43, .max_tokens = 1200, .dense_attention = dense}), plain(golden.weights, {.pages = 43, .max_tokens = 1200, .graphs = false, .dense_attention = dense});
     const auto vocab = static_cast<std::size_t>(golden.weights.config.vocab);
-    const auto whole = Run{plain, pages_from(20, 18)}.forward(ids);
+    const auto whole = SequenceRun{plain, pages_from(20, 18)}.forward(ids);
     for (const std::size_t start : {500UL, 1010UL}) {
       CAPTURE(start);
-      Run a{graphs, pages_from(1, 18)}, short_one{graphs, pages_from(30, 2)};
+      SequenceRun a{graphs, pages_from(1, 18)}, short_one{graphs, pages_from(30, 2)};
       a.forward(std::span(ids).first(start), LogitsOf::None);
       short_one.forward(std::span(ids).first(3), LogitsOf::None);
       for (std::size_t t = start; t < start + 40; ++t) {
