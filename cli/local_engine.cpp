@@ -75,7 +75,6 @@ std::int64_t default_cuda_tokens(const CudaDevice& device, const ModelWeights& w
 }
 
 std::unique_ptr<Backend> make_backend(const LocalEngineOptions& options, const ModelWeights& weights) {
-  require(options.device != "cuda" || options.weights == "exact", ErrorKind::Usage, "--weights int8: not available on the device cuda; accepted: exact");
   std::optional<CudaDevice> device;
   if (options.device == "cuda") device = need_cuda_device();
   if (options.device == "auto" && options.weights == "exact") device = find_cuda_device();  // 8-bit weights ask for the CPU
@@ -94,6 +93,7 @@ void check_options(const LocalEngineOptions& options) {
   one_of("--device", options.device, {"auto", "cpu", "cuda"});
   one_of("--weights", options.weights, {"exact", "int8"});
   one_of("--cache", options.cache, {"bf16", "fp8"});
+  require(options.device != "cuda" || options.weights == "exact", ErrorKind::Usage, "--weights int8: not available on the device cuda; accepted: exact");
   require(options.cache_tokens >= 0, ErrorKind::Usage, fmt::format("--cache-tokens: found {}; accepted: 0 (chosen by the memory) or more", options.cache_tokens));
 }
 
