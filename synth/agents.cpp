@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "synth/oracle.h"
+#include "synth/tutor.h"
 #include "verifiers/verify.h"
 
 namespace gauntlet {
@@ -172,7 +173,7 @@ class BlindAgent : public ChatModel {
 }  // namespace
 
 const std::vector<std::string>& agent_names() {
-  static const std::vector<std::string> kNames = {"oracle", "noop", "constant", "echo", "random", "greedy"};
+  static const std::vector<std::string> kNames = {"oracle", "tutor", "noop", "constant", "echo", "random", "greedy"};
   return kNames;
 }
 
@@ -183,6 +184,7 @@ std::unique_ptr<ChatModel> make_agent(const std::string& name, const Planner& pl
     const OracleStyle style = draw_style(rng);
     return std::make_unique<OracleAgent>(planner, problem, style, rng);
   }
+  if (name == "tutor") return make_tutor(planner, problem, rng);
   if (name == "noop") return std::make_unique<FixedAgent>(name, [](const ChatRequest&) { return text_reply("Done."); });
   if (name == "constant") return std::make_unique<FixedAgent>(name, [&spec](const ChatRequest&) { return submission(spec, "[]"); });
   if (name == "echo") {

@@ -12,7 +12,7 @@
 
 namespace gauntlet {
 
-/// oracle: solves through tools. noop: says it is done. constant: hands in an empty answer. echo: hands in the task's own text.
+/// oracle: solves through tools. tutor: the same in small steps, each written down (synth/tutor.h). noop: says it is done. constant: hands in an empty answer. echo: hands in the task's own text.
 /// random: looks around at random and hands in names of the right kind. greedy: takes the first or cheapest that fits its place, without
 /// regard to the requirements.
 const std::vector<std::string>& agent_names();

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "synth/plan_review.h"
+#include "synth/slips.h"
 #include "synth/solver.h"
 #include "verifiers/verify.h"
 
@@ -306,26 +307,6 @@ std::vector<PlannedCall> OracleAgent::next_calls(std::string& thinking, std::str
   return {};
 }
 
-/// A slip such as people and models make: two letters swapped in a name, or a keyword that does not exist.
-PlannedCall OracleAgent::misspelt(const PlannedCall& call) {
-  PlannedCall wrong = call;
-  for (auto& item : wrong.arguments.items()) {
-    if (item.value().is_array() && !item.value().empty() && rng_.chance(500'000)) {
-      item.value()[0] = item.value()[0].get<std::string>() + "_info";
-      return wrong;
-    }
-    if (!item.value().is_string()) continue;
-    auto text = item.value().get<std::string>();
-    for (std::size_t i = text.size() / 2; i + 1 < text.size(); ++i) {
-      if (text[i] == text[i + 1] || text[i] == ' ' || text[i + 1] == ' ' || (text[i] & 0x80) != 0 || (text[i + 1] & 0x80) != 0) continue;
-      std::swap(text[i], text[i + 1]);
-      item.value() = text;
-      return wrong;
-    }
-  }
-  return wrong;
-}
-
 ChatReply OracleAgent::complete(const ChatRequest& request, const CancelFlag& cancel) {
   std::string thinking;
   if (first_) thinking = say({"I read the requirements carefully. ", "Let me plan this step by step. ", "The requirements are clear; I need the data. "});
@@ -351,7 +332,7 @@ ChatReply OracleAgent::complete(const ChatRequest& request, const CancelFlag& ca
   for (auto& call : calls) {
     PlannedCall sent = call;
     if (slip_at_ >= 0 && calls_made_ >= slip_at_) {
-      sent = misspelt(call);
+      sent = misspelt(call, rng_);
       if (!(sent == call)) slip_at_ = -1;  // There may have been nothing in that call to get wrong; then the next one.
     }
     const std::string id = fmt::format("call_{}", calls_made_++);

@@ -55,7 +55,6 @@ class OracleAgent : public ChatModel {
   std::vector<Json> possible_values(const Node& node) const;
   void add_tell(std::vector<PlannedCall>& calls, int table, int row, int column) const;
   std::string conclude(const CompiledProblem& compiled, const std::vector<SlotValue>& values, std::optional<Cell> optimum, std::string& thinking);
-  PlannedCall misspelt(const PlannedCall& call);
   bool unknown_cells(int table, int row) const;
   std::string key_text(int table, int row) const;
   std::string say(std::initializer_list<std::string_view> variants);
