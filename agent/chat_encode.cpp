@@ -67,10 +67,12 @@ class PromptWriter {
     if (bytes.empty()) return;
     if (out_.segments.empty() || out_.segments.back().origin != origin) out_.segments.push_back({.text = {}, .origin = origin});
     out_.segments.back().text += bytes;
+    written_ += bytes.size();
   }
 
   bool stop(std::string_view code, std::string message) {
     out_.segments.clear();
+    out_.replies.clear();
     out_.error = ChatError{std::string(code), std::move(message)};
     return false;
   }
@@ -176,8 +178,12 @@ class PromptWriter {
     if (!reading.value->is_object()) return invalid(index, fmt::format("the arguments of \"{}\" must be a JSON object", name->text));
     add(markers::kInvokeOpen);
     add(" name=\"");
+    EncodedReply::Call where;
+    where.name.begin = written_;
     add(name->text, Origin::Data);
+    where.name.end = written_;
     add("\">\n");
+    where.arguments.begin = written_;
     for (std::size_t i = 0; i < reading.value->items.size(); ++i) {
       const PythonJson& value = reading.value->items[i];
       if (i > 0) add("\n");
@@ -189,6 +195,8 @@ class PromptWriter {
       add(markers::kParameterClose);
       add(">");
     }
+    where.arguments.end = written_;
+    out_.replies.back().calls.push_back(where);
     add("\n");
     add(markers::kInvokeClose);
     add(">");
@@ -200,7 +208,9 @@ class PromptWriter {
     const PythonJson* calls = message.find("tool_calls");
     const bool has_calls = calls != nullptr && python_truth(*calls);
     if (has_calls && !calls->is_array()) return invalid(index, "\"tool_calls\" must be an array or null");
-    if (thinking_ && static_cast<std::ptrdiff_t>(index) > last_user_) {
+    const bool thinks = thinking_ && static_cast<std::ptrdiff_t>(index) > last_user_;
+    out_.replies.push_back({.text = {.begin = written_, .end = written_}, .calls = {}, .whole = thinks || !thinking_});
+    if (thinks) {
       const std::string reasoning = text_of(message, "reasoning_content");
       if (reasoning.empty() && !has_calls) {
         return stop("AssertionError", fmt::format("message {}: in thinking mode an assistant message after the last user message needs "
@@ -222,6 +232,7 @@ class PromptWriter {
       add(markers::kBlockClose);
     }
     add(markers::kEos);
+    out_.replies.back().text.end = written_;
     return true;
   }
 
@@ -253,6 +264,7 @@ class PromptWriter {
   bool thinking_;
   std::ptrdiff_t last_user_ = -1;
   ChatEncoding out_;
+  std::size_t written_ = 0;  ///< bytes
 };
 
 void set_member(PythonJson& object, std::string_view key, PythonJson value) {

@@ -31,8 +31,29 @@ struct ChatPrompt {
   bool add_default_bos_token = true;
 };
 
+/// Bytes [begin, end) of an encoded conversation.
+struct TextSpan {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+
+  bool operator==(const TextSpan&) const = default;
+};
+
+/// Where an assistant message stands in the text: from behind the opener, which is the prompt's, to behind the end-of-sentence marker.
+struct EncodedReply {
+  struct Call {
+    TextSpan name;
+    TextSpan arguments;  ///< all parameters with their tags; empty if there are none
+  };
+
+  TextSpan text;
+  std::vector<Call> calls;
+  bool whole = true;  ///< false: its thinking is left out, as before the last user message
+};
+
 struct ChatEncoding {
   std::vector<TextPiece> segments;  ///< neighbours differ in origin; none is empty. Joined they are the prompt
+  std::vector<EncodedReply> replies;  ///< one for each assistant message written, in order
   std::optional<ChatError> error;
 
   std::string text() const;

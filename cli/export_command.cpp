@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/environments.h"
+#include "cli/export_tokens_command.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "datasets/export_rl.h"
@@ -123,6 +124,8 @@ void add_export_command(CLI::App& app, Context& context) {
                           .exit_status = {},
                           .see_also = {"docs/exports.md"}};
   sft->callback([sft_options] { run_export_sft(*sft_options); });
+
+  add_export_tokens_command(*command, context);
 }
 
 }  // namespace gauntlet

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/sha256.h"
 #include "envs/generators.h"
 #include "synth/solver.h"
 #include "verifiers/reference.h"
@@ -210,5 +211,11 @@ std::optional<Candidate> draw_candidate(const EnvSpec& spec, const DifficultyReq
   }
   return candidate;
 }
+
+std::string content_hash(const EnvSpec& spec, const Candidate& candidate) {
+  return sha256_hex(fmt::format("{}\n{}\n{}\n{}", spec.sha256, canonical_json(to_json(candidate.key)), canonical_json(candidate.problem_json), candidate.prompt));
+}
+
+std::string task_id_of(const EnvSpec& spec, const std::string& content_hash) { return fmt::format("{}-{}", spec.name, content_hash.substr(0, 16)); }
 
 }  // namespace gauntlet

@@ -53,4 +53,8 @@ std::vector<std::string> named_tasks(const EnvSpec& spec);
 /// level or name. `named` empty: by difficulty.
 std::optional<Candidate> draw_candidate(const EnvSpec& spec, const DifficultyRequest& difficulty, const std::string& named, std::uint64_t seed);
 
+/// Sha-256 over everything that makes a task what it is, and the task's id from it.
+std::string content_hash(const EnvSpec& spec, const Candidate& candidate);
+std::string task_id_of(const EnvSpec& spec, const std::string& content_hash);
+
 }  // namespace gauntlet

@@ -39,10 +39,6 @@ struct Workbench {
 
 Gate::Outcome drop(std::string reason, std::string detail) { return {.task = std::nullopt, .world = nullptr, .dropped = std::move(reason), .detail = std::move(detail)}; }
 
-std::string content_hash(const EnvSpec& spec, const Candidate& candidate) {
-  return sha256_hex(fmt::format("{}\n{}\n{}\n{}", spec.sha256, canonical_json(to_json(candidate.key)), canonical_json(candidate.problem_json), candidate.prompt));
-}
-
 /// For each group of slots that has clauses of its own, the share of what the frame allows there that those clauses leave. Rules that reach
 /// beyond the group are left aside on both sides, so that each count is a small one. Nothing if a count was cut off.
 std::optional<Json> group_shares(const Workbench& bench, std::size_t frame_atoms, std::int64_t max_nodes) {
@@ -271,7 +267,7 @@ Gate::Outcome Gate::run_stages(const Candidate& candidate, const CancelFlag& can
   certificate["oracle"]["trace_sha256"] = sha256_hex(trace);
 
   Task task;
-  task.task_id = fmt::format("{}-{}", spec_->name, hash.substr(0, 16));
+  task.task_id = task_id_of(*spec_, hash);
   task.environment = spec_->name;
   task.env_sha256 = spec_->sha256;
   task.named = candidate.named;

@@ -11,9 +11,11 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/ordered_results.h"
 #include "synth/audit.h"
 #include "synth/neighbours.h"
 #include "synth/recheck.h"
+#include "synth/seed_ranges.h"
 
 namespace gauntlet {
 namespace {
@@ -23,60 +25,15 @@ constexpr std::size_t kRecheckBatch = 16;
 constexpr std::chrono::milliseconds kPatience{100};      ///< how often the caller is told, and looks at its cancel flag, while nothing comes
 constexpr std::chrono::milliseconds kOldestWaiting{1000};  ///< made tasks are handed over after so long, however few they are
 
-/// Certified candidates by number of draw, handed over in order.
-class OrderedResults {
- public:
-  explicit OrderedResults(std::size_t window) : window_(window) {}
+using Results = OrderedResults<Gate::Outcome>;
 
-  /// Waits while the consumer is too far behind. False when the production has been stopped.
-  bool wait_for_turn(std::int64_t index) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return stopped_ || index < next_ + static_cast<std::int64_t>(window_); });
-    return !stopped_;
-  }
-  void put(std::int64_t index, Gate::Outcome outcome) {
-    const std::lock_guard lock(mutex_);
-    results_.emplace(index, std::move(outcome));
-    changed_.notify_all();
-  }
-  void fail(std::exception_ptr error) {
-    const std::lock_guard lock(mutex_);
-    if (!error_) error_ = error;
-    changed_.notify_all();
-  }
-  /// Nothing if the next one is not there within `patience`.
-  std::optional<Gate::Outcome> take(std::chrono::milliseconds patience) {
-    std::unique_lock lock(mutex_);
-    const bool there = changed_.wait_for(lock, patience, [&] { return error_ || results_.contains(next_); });
-    if (error_) std::rethrow_exception(error_);
-    if (!there) return std::nullopt;
-    auto node = results_.extract(next_++);
-    changed_.notify_all();
-    return std::move(node.mapped());
-  }
-  void stop() {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    changed_.notify_all();
-  }
-
- private:
-  std::size_t window_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::map<std::int64_t, Gate::Outcome> results_;
-  std::int64_t next_ = 0;
-  bool stopped_ = false;
-  std::exception_ptr error_;
-};
-
-void produce(const SynthRequest& request, std::atomic<std::int64_t>& next, OrderedResults& results, const CancelFlag& halt) {
+void produce(const SynthRequest& request, std::atomic<std::int64_t>& next, Results& results, const CancelFlag& halt) {
   try {
     Gate gate(request.spec, request.gate);
     while (true) {
       const std::int64_t index = next.fetch_add(1);
       if (!results.wait_for_turn(index)) return;
-      const auto candidate = draw_candidate(*request.spec, request.difficulty, request.named, mix_seed(request.seed, static_cast<std::uint64_t>(index)));
+      const auto candidate = draw_candidate(*request.spec, request.difficulty, request.named, evaluation_draw_seed(request.seed, static_cast<std::uint64_t>(index)));
       Gate::Outcome outcome;
       if (candidate) {
         outcome = gate.certify(*candidate, halt);
@@ -116,7 +73,7 @@ SynthReport synthesize(const SynthRequest& request, const std::function<void(con
     for (const auto& task : waiting) sink(task);
     waiting.clear();
   };
-  OrderedResults results(static_cast<std::size_t>(threads) * 8);
+  Results results(static_cast<std::size_t>(threads) * 8);
   std::atomic<std::int64_t> next{0};
   CancelFlag halt{false};  // also for candidates in flight when enough are made
   std::vector<std::jthread> workers;
