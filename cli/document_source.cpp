@@ -84,6 +84,7 @@ class OracleSource : public DocumentSource {
     Json levels = Json::object();
     for (const auto& [level, weight] : request_.levels) levels[std::to_string(level)] = weight / 1000.0;
     return {{"source", "oracle"},
+            {"expert", request_.expert == Expert::Tutor ? "tutor" : "oracle"},
             {"environment", request_.spec->name},
             {"env_sha256", request_.spec->sha256},
             {"seed", request_.seed},

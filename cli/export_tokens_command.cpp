@@ -67,6 +67,8 @@ TrajectoryRequest oracle_request(const ExportTokensOptions& options) {
       request.levels.emplace_back(name[0] - '0', weight);
     }
   }
+  require(options.expert == "tutor" || options.expert == "oracle", ErrorKind::Usage, fmt::format("--expert: found \"{}\"; accepted: tutor, oracle", options.expert));
+  request.expert = options.expert == "tutor" ? Expert::Tutor : Expert::Oracle;
   request.thinking_weight = request.chat_weight = 0;
   for (const auto& [name, weight] : parse_weights(options.modes, "--modes")) {
     require(name == "thinking" || name == "chat", ErrorKind::Usage, fmt::format("--modes: found the mode \"{}\"; accepted: thinking, chat", name));
@@ -270,6 +272,7 @@ void add_export_tokens_command(CLI::App& parent, Context& context) {
   command->add_flag("--text", o.text, "Text in place of tokens, as JSON Lines: what a tokenizer is trained on");
   command->add_option("--oracle", o.oracle, "Generate: the oracle plays new tasks of this environment (a built-in name or the path of a spec)")->type_name("DOMAIN");
   command->add_option("--levels", o.levels, "With --oracle: difficulty levels and their weights, 1:2,2:3,5:0.2; default: all alike")->type_name("LEVELS");
+  command->add_option("--expert", o.expert, "With --oracle: who plays: tutor (works in small steps and writes each one down; other tasks than it knows go to the oracle) or oracle")->type_name("NAME")->capture_default_str();
   command->add_option("--modes", o.modes, "With --oracle: thinking and chat with their weights, thinking:4,chat:1")->type_name("MODES")->capture_default_str();
   command->add_option("--seed", o.seed, "With --oracle: equal seeds give equal documents, with any number of threads; no task is one that synth makes")->type_name("SEED")->capture_default_str();
   command->add_option("--exclude", o.exclude, "With --oracle: a list of what must not be made, as synth's")->type_name("FILE");

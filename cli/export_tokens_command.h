@@ -7,6 +7,7 @@
 namespace gauntlet {
 
 struct ExportTokensOptions {
+  std::string expert = "tutor";           ///< with oracle: who plays
   std::string oracle;                     ///< a domain: documents are generated
   std::string store, run, environment;    ///< else episodes of a store
   int level = -1;

@@ -6,7 +6,6 @@
 #include <functional>
 
 #include "core/error.h"
-#include "synth/oracle.h"
 #include "synth/tutor.h"
 #include "verifiers/verify.h"
 
@@ -180,11 +179,7 @@ const std::vector<std::string>& agent_names() {
 std::unique_ptr<ChatModel> make_agent(const std::string& name, const Planner& planner, const Problem& problem, std::uint64_t seed) {
   Rng rng(mix_seed(seed, hash_text(name)));
   const EnvSpec& spec = planner.spec();
-  if (name == "oracle") {
-    const OracleStyle style = draw_style(rng);
-    return std::make_unique<OracleAgent>(planner, problem, style, rng);
-  }
-  if (name == "tutor") return make_tutor(planner, problem, rng);
+  if (name == "oracle" || name == "tutor") return make_expert(name == "tutor" ? Expert::Tutor : Expert::Oracle, planner, problem, rng);
   if (name == "noop") return std::make_unique<FixedAgent>(name, [](const ChatRequest&) { return text_reply("Done."); });
   if (name == "constant") return std::make_unique<FixedAgent>(name, [&spec](const ChatRequest&) { return submission(spec, "[]"); });
   if (name == "echo") {

@@ -10,7 +10,7 @@
 #include "synth/blueprint.h"
 #include "synth/gate.h"
 #include "synth/neighbours.h"
-#include "synth/oracle.h"
+#include "synth/tutor.h"
 #include "synth/seed_ranges.h"
 #include "synth/solver.h"
 #include "verifiers/verify.h"
@@ -82,8 +82,7 @@ std::string TrajectorySource::attempt(int level, std::uint64_t seed, const Cance
   }
   Verifier verifier(problem, spec, optimum);
   Rng rng = Rng(seed).split("oracle");
-  const OracleStyle style = draw_style(rng);
-  OracleAgent oracle(planner_, candidate->problem, style, rng);
+  const auto expert = make_expert(request_.expert, planner_, candidate->problem, rng);
   EpisodeSetup setup{.session = Session(runtime_, candidate->world), .system_prompt = request_.system_prompt, .user_prompt = candidate->prompt, .tools = tools_};
   setup.limits = gate_limits();
   setup.mode = out.mode;
@@ -93,7 +92,7 @@ std::string TrajectorySource::attempt(int level, std::uint64_t seed, const Cance
     score.value = answer && verifier.passes(*answer) ? 1.0 : 0.0;
     return score;
   };
-  Episode episode = run_episode(oracle, std::move(setup), cancel);
+  Episode episode = run_episode(*expert, std::move(setup), cancel);
   if (episode.stop != StopReason::Submitted || !episode.score.scored || episode.score.value != 1.0) return "oracle_failed";
   if (!excluded.empty() && excluded.contains(solution_signature(candidate->problem_json, parse_json(*episode.answer, "the oracle's answer")))) return "excluded";
   out.messages = std::move(episode.messages);

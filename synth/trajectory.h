@@ -14,7 +14,7 @@
 #include "core/chat_model.h"
 #include "core/message.h"
 #include "envs/session.h"
-#include "synth/planner.h"
+#include "synth/tutor.h"
 
 namespace gauntlet {
 
@@ -22,6 +22,7 @@ struct TrajectoryRequest {
   std::shared_ptr<const EnvSpec> spec;
   std::string system_prompt;
   std::vector<std::pair<int, std::uint32_t>> levels;  ///< level and weight
+  Expert expert = Expert::Tutor;
   std::uint32_t thinking_weight = 1, chat_weight = 0;
   std::uint64_t seed = 0;
   std::set<std::string> excluded;                     ///< as parse_exclusions() gives them

@@ -290,8 +290,8 @@ ChatReply TutorAgent::complete(const ChatRequest& request, const CancelFlag&) {
   return reply;
 }
 
-std::unique_ptr<ChatModel> make_tutor(const Planner& planner, const Problem& problem, Rng rng) {
-  auto plan = tutor_plan(problem, planner.spec());
+std::unique_ptr<ChatModel> make_expert(Expert expert, const Planner& planner, const Problem& problem, Rng rng) {
+  auto plan = expert == Expert::Tutor ? tutor_plan(problem, planner.spec()) : std::nullopt;
   if (plan) {
     const TutorStyle style = draw_tutor_style(rng);
     return std::make_unique<TutorAgent>(planner, problem, std::move(*plan), style, rng);

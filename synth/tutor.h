@@ -2,7 +2,7 @@
 
 // The tutor: an oracle that works as a careful person would, one place after the other, and writes every comparison and sum down before it
 // decides. Its episodes are what small models learn from: nothing that it does depends on anything but what stands in the conversation.
-// It handles problems of the shape in tutor_plan.h; for others make_tutor gives the oracle.
+// It handles problems of the shape in tutor_plan.h; for others make_expert gives the oracle.
 
 #include <deque>
 #include <map>
@@ -78,7 +78,9 @@ class TutorAgent : public ChatModel {
   int slip_at_ = -1;
 };
 
-/// A tutor where the problem has its shape, else the oracle. `planner` must outlive it.
-std::unique_ptr<ChatModel> make_tutor(const Planner& planner, const Problem& problem, Rng rng);
+enum class Expert { Tutor, Oracle };
+
+/// The tutor takes problems of its shape and leaves others to the oracle. Its style is drawn. `planner` must outlive it.
+std::unique_ptr<ChatModel> make_expert(Expert expert, const Planner& planner, const Problem& problem, Rng rng);
 
 }  // namespace gauntlet

@@ -200,7 +200,7 @@ TEST_CASE("other shapes are declined, and then the oracle plays") {
   for (const int level : {4, 5}) {
     const Candidate candidate = table.draw(level, 11);
     CHECK_FALSE(tutor_plan(candidate.problem, table.spec()));
-    const auto agent = make_tutor(table.planner(), candidate.problem, Rng(3));
+    const auto agent = make_expert(Expert::Tutor, table.planner(), candidate.problem, Rng(3));
     CHECK(table.play(candidate, *agent).episode.score.value == 1.0);
   }
 }
