@@ -1,0 +1,93 @@
+"""Compares an exported folder in three implementations: this one, transformers' DeepseekV32ForCausalLM, and the C++ engine.
+
+`python compare_transformers.py DIR --ids ids.json [--engine logits.safetensors]`, float32 and eager; the engine's file comes from
+`gauntlet model logits --model DIR --ids ids.json --out logits.safetensors`. `--random DIR` first writes a random model and ids there.
+Exits with 1 if any two differ by more than the tolerance.
+"""
+
+import argparse
+import json
+import os
+import sys
+
+import torch
+
+from batch import Document, make_grid
+from config import load_config
+from export import export
+from model import Model
+from reload import read_weights, reload, stacked
+from safetensors_io import read_torch
+
+
+def write_random(folder: str, sizes: str, kind: str, length: int, seed: int = 3) -> None:
+    """A model whose norms, biases and scores are far from their first values, so that every part shows."""
+    model = Model(load_config(sizes), torch.float32)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            noise = torch.randn(p.shape, generator=generator)
+            p.copy_(noise * p.shape[-1] ** -0.5 if p.dim() > 1 else (0.1 * noise if name.endswith("bias") else 1 + 0.1 * noise))
+        for name, b in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                b.copy_(0.1 * torch.randn(b.shape, generator=generator))
+    export(model, folder, kind)
+    with open(os.path.join(folder, "ids.json"), "w", encoding="utf-8") as file:
+        json.dump(torch.randint(2, model.config.vocab_size, (length,), generator=generator).tolist(), file)
+
+
+@torch.no_grad()
+def own_logits(folder: str, ids: list[int]) -> torch.Tensor:
+    model = reload(folder)
+    tokens = torch.tensor(ids)
+    document = Document(tokens.numpy(), torch.ones(len(ids), dtype=torch.uint8).numpy(), 1, 0, (0, 0))
+    out = model(make_grid([document], len(ids), len(ids), 1), "sparse")
+    return model.logits(out.hidden)
+
+
+@torch.no_grad()
+def transformers_logits(folder: str, ids: list[int]) -> torch.Tensor:
+    from transformers import DeepseekV32Config, DeepseekV32ForCausalLM
+
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        values = json.load(file)
+    for key in ("quantization_config", "torch_dtype", "architectures", "model_type"):
+        values.pop(key, None)
+    config = DeepseekV32Config(**values)
+    config._attn_implementation = "eager"
+    model = DeepseekV32ForCausalLM(config).float().eval()
+    missing, unexpected = model.load_state_dict(stacked(read_weights(folder), reload(folder).config), strict=False)
+    if missing or unexpected:
+        raise ValueError(f"names differ: missing {missing}, unexpected {unexpected}")
+    return model(torch.tensor([ids])).logits[0].float()
+
+
+def relative(a: torch.Tensor, b: torch.Tensor) -> float:
+    return ((a - b).norm() / b.norm()).item()
+
+
+if __name__ == "__main__":
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("folder")
+    p.add_argument("--ids")
+    p.add_argument("--engine")
+    p.add_argument("--tolerance", type=float, default=1e-4)
+    p.add_argument("--random", action="store_true")
+    p.add_argument("--sizes", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "sizes", "agent-26m.json"))
+    p.add_argument("--format", default="f32", choices=("f32", "bf16", "fp8"))
+    p.add_argument("--length", type=int, default=384)
+    a = p.parse_args()
+    if a.random:
+        write_random(a.folder, a.sizes, a.format, a.length)
+    with open(a.ids or os.path.join(a.folder, "ids.json"), encoding="utf-8") as file:
+        token_ids = json.load(file)
+    own, theirs = own_logits(a.folder, token_ids), transformers_logits(a.folder, token_ids)
+    pairs = {"this model, transformers": (own, theirs)}
+    if a.engine:
+        engine = read_torch(a.engine)["logits"]
+        pairs.update({"engine, transformers": (engine, theirs), "engine, this model": (engine, own)})
+    worst = 0.0
+    for pair, (x, y) in pairs.items():
+        worst = max(worst, relative(x, y))
+        print(f"{pair}: relative error {relative(x, y):.2e}, largest difference {(x - y).abs().max().item():.2e}, same best token {(x.argmax(-1) == y.argmax(-1)).float().mean().item():.4f}")
+    sys.exit(0 if worst <= a.tolerance else 1)
