@@ -1,0 +1,38 @@
+"""What the tests share: small models with weights far from their first values, and documents."""
+
+import os
+import sys
+
+import numpy as np
+import torch
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, ".."))
+sys.path.insert(0, HERE)
+
+from batch import Document  # noqa: E402
+from config import load_config  # noqa: E402
+from model import Model  # noqa: E402
+
+SIZES = os.path.join(HERE, "..", "sizes", "test.json")
+DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+
+
+@torch.no_grad()
+def random_model(seed: int = 1, dtype: torch.dtype = torch.float32, **sizes) -> Model:
+    model = Model(load_config(SIZES, **sizes), dtype)
+    generator = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        noise = torch.randn(p.shape, generator=generator)
+        p.copy_(noise * p.shape[-1] ** -0.5 if p.dim() > 1 else (0.1 * noise if name.endswith("bias") else 1 + 0.1 * noise))
+    for name, b in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):
+            b.copy_(0.1 * torch.randn(b.shape, generator=generator))
+    return model
+
+
+def random_document(length: int, seed: int, vocab: int = 256) -> Document:
+    rng = np.random.default_rng(seed)
+    mask = np.ones(length, np.uint8)
+    mask[: length // 2] = 0
+    return Document(rng.integers(2, vocab, length), mask, 1 + seed % 5, seed % 2, (0, seed))
