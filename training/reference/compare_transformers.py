@@ -2,7 +2,9 @@
 
 `python compare_transformers.py DIR --ids ids.json [--engine logits.safetensors]`, float32 and eager; the engine's file comes from
 `gauntlet model logits --model DIR --ids ids.json --out logits.safetensors`. `--random DIR` first writes a random model and ids there.
-Exits with 1 if any two differ by more than the tolerance.
+Positions are compared one by one: where two scores are equal but for rounding, implementations may select different ones, and that
+position's logits differ. Exits with 1 if more than the allowed share of positions, or any position before index_topk, where everything is
+selected, is beyond the tolerance.
 """
 
 import argparse
@@ -62,8 +64,8 @@ def transformers_logits(folder: str, ids: list[int]) -> torch.Tensor:
     return model(torch.tensor([ids])).logits[0].float()
 
 
-def relative(a: torch.Tensor, b: torch.Tensor) -> float:
-    return ((a - b).norm() / b.norm()).item()
+def relative(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a - b).norm(dim=-1) / b.norm(dim=-1)
 
 
 if __name__ == "__main__":
@@ -72,6 +74,7 @@ if __name__ == "__main__":
     p.add_argument("--ids")
     p.add_argument("--engine")
     p.add_argument("--tolerance", type=float, default=1e-4)
+    p.add_argument("--flips", type=float, default=0.01, help="share of positions that may differ")
     p.add_argument("--random", action="store_true")
     p.add_argument("--sizes", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "sizes", "agent-26m.json"))
     p.add_argument("--format", default="f32", choices=("f32", "bf16", "fp8"))
@@ -86,8 +89,10 @@ if __name__ == "__main__":
     if a.engine:
         engine = read_torch(a.engine)["logits"]
         pairs.update({"engine, transformers": (engine, theirs), "engine, this model": (engine, own)})
-    worst = 0.0
+    topk, agree = reload(a.folder).config.index_topk, True
     for pair, (x, y) in pairs.items():
-        worst = max(worst, relative(x, y))
-        print(f"{pair}: relative error {relative(x, y):.2e}, largest difference {(x - y).abs().max().item():.2e}, same best token {(x.argmax(-1) == y.argmax(-1)).float().mean().item():.4f}")
-    sys.exit(0 if worst <= a.tolerance else 1)
+        errors = relative(x, y)
+        beyond = errors > a.tolerance
+        agree = agree and not bool(beyond[:topk].any()) and float(beyond.float().mean()) <= a.flips
+        print(f"{pair}: relative error median {errors.median():.2e}, largest {errors.max():.2e}, beyond {a.tolerance:g} at {int(beyond.sum())} of {len(token_ids)} positions, same best token {(x.argmax(-1) == y.argmax(-1)).float().mean().item():.4f}")
+    sys.exit(0 if agree else 1)

@@ -71,7 +71,7 @@ def attention_target(q: torch.Tensor, k: torch.Tensor, scale: float, allowed: to
     """
     total = None
     for head in range(q.shape[1]):
-        logits = torch.matmul(q[:, head], k[:, head].transpose(-1, -2)).float() * scale
+        logits = torch.matmul(q[:, head].float(), k[:, head].float().transpose(-1, -2)) * scale
         part = logits.masked_fill(~allowed, float("-inf")).softmax(-1)
         total = part if total is None else total + part
     return total / q.shape[1]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -129,6 +130,9 @@ class Model(nn.Module):
                 x = layer.attend_packed(x, cos, sin, batch.starts, batch.longest)
             else:
                 attend = layer.attend_warmup if stage == "warmup" else layer.attend_grid
+                if measure or not torch.is_grad_enabled():
+                    # Rare: not worth compiling once more for every row length.
+                    attend = partial(Layer.attend_warmup if stage == "warmup" else Layer.attend_grid, layer)
                 arguments = (x, cos, sin, batch.valid, batch.grid, stage, measure)
                 if torch.is_grad_enabled():
                     # The [B, T, T] arrays of one layer at a time, made anew in the backward pass.

@@ -44,6 +44,7 @@ class Muon(torch.optim.Optimizer):
         self.buffers = {}
         self.scales = {}
         for shape, members in shapes.items():
+            members.sort(key=lambda member: member[2])  # wide ones first, so that both kinds are slices of the stack
             device = named[0][1].device
             self.buffers[shape] = torch.zeros(len(members), *shape, device=device)
             # sqrt(max(1, rows / cols)) of the matrix as it stands: only tall ones are scaled up.
@@ -58,14 +59,17 @@ class Muon(torch.optim.Optimizer):
         if len(grads) != len(views):
             raise RuntimeError("a matrix has no gradient")
         for shape, members in self.shapes.items():
-            gradient = torch.stack([grads[n][i].t() if tall else grads[n][i] for n, i, tall in members])
+            parts = [[grads[n][i] for n, i, tall in members if tall == kind] for kind in (False, True)]
+            gradient = torch.cat(([torch.stack(parts[0])] if parts[0] else []) + ([torch.stack(parts[1]).mT] if parts[1] else []))
             buffer = self.buffers[shape]
             buffer.lerp_(gradient, 1 - group["momentum"])
             update = orthogonalise(gradient.lerp(buffer, group["momentum"])).float() * self.scales[shape]
-            targets = [views[n][i].t() if tall else views[n][i] for n, i, tall in members]
+            targets = [views[n][i] for n, i, _ in members]
             if group["weight_decay"]:
                 torch._foreach_mul_(targets, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(targets, list(update.unbind(0)), alpha=-group["lr"])
+            # Contiguous like the weights: one fused kernel for all of them.
+            wide, tall = update[: len(parts[0])], update[len(parts[0]) :].mT.contiguous()
+            torch._foreach_add_(targets, [*wide.unbind(0), *tall.unbind(0)], alpha=-group["lr"])
 
     def state_dict(self):
         return {"buffers": {f"{r}x{c}": b for (r, c), b in self.buffers.items()}}
@@ -94,7 +98,7 @@ class Optimizers:
                   dict(params=indexer, lr=indexer_lr, weight_decay=0.0)]
         groups = [g for g in groups if g["params"]]
         fused = next(model.parameters()).is_cuda
-        self.all = [torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-10 if fused else 1e-8, fused=fused)]
+        self.all = [torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8, fused=fused)]
         if matrices:
             self.all.append(Muon(matrices, lr=muon_lr, weight_decay=muon_decay))
         self.base = [[group["lr"] for group in o.param_groups] for o in self.all]

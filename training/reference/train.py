@@ -163,8 +163,7 @@ class Trainer:
         for parts in levels:
             try:
                 self.model.compile_parts(parts)
-                for measure in (False, True) if self.o.stage != "dense" else (False,):
-                    self.losses(batches[:1], measure)
+                self.losses(batches[:1], False)
                 validate(self.model, self.validation[:1], self.o.stage, self.device)
                 break
             except Exception as error:

@@ -1,4 +1,6 @@
+import contextlib
 import csv
+import io
 import os
 import tempfile
 import threading
@@ -95,6 +97,9 @@ class Optimising(unittest.TestCase):
 
 
 class Training(unittest.TestCase):
+    def setUp(self):
+        self.enterContext(contextlib.redirect_stdout(io.StringIO()))
+
     def arguments(self, folder, out, stage="dense", tokens=4000, **more):
         words = ["--stage", stage, "--data", folder, "--out", out, "--tokens", str(tokens), "--batch-tokens", "512", "--held-out", "4", "--log-every", "2",
                  "--warmup-steps", "2", "--longest", "128", "--device", "cpu", "--dtype", "f32", "--checkpoint-minutes", "1000"]
@@ -125,7 +130,7 @@ class Training(unittest.TestCase):
             data, paths = os.path.join(folder, "data"), [os.path.join(folder, s) for s in ("dense", "warmup", "sparse")]
             synthetic.make(data, 2, 4000, longest=100)
             Trainer(self.arguments(data, paths[0], tokens=1500, config=SIZES)).run()
-            warm = Trainer(self.arguments(data, paths[1], "warmup", 6000, init=os.path.join(paths[0], "checkpoint.pt"), indexer_lr=0.01))
+            warm = Trainer(self.arguments(data, paths[1], "warmup", 3000, init=os.path.join(paths[0], "checkpoint.pt"), indexer_lr=0.01))
             before = {n: p.detach().clone() for n, p in warm.model.named_parameters()}
             warm.run()
             for name, p in warm.model.named_parameters():
