@@ -27,6 +27,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     p.add_argument("--data", required=True, help="folder of tokens-*.safetensors")
     p.add_argument("--out", required=True, help="folder for checkpoint.pt, log.csv, log.svg")
     p.add_argument("--config", help="a file of sizes/; not needed with --init or --resume")
+    p.add_argument("--vocab-size", type=int, help="instead of the manifest's or the file's")
     p.add_argument("--init", help="checkpoint whose weights this stage starts from")
     p.add_argument("--resume", action="store_true", help="continue the run in --out, if it has a checkpoint")
     p.add_argument("--seconds", type=float, help="budget; the schedule follows the elapsed share")
@@ -117,8 +118,9 @@ class Trainer:
         if o.init:
             self.model = checkpoint.model_from(checkpoint.load(o.init), dtype)
         elif o.config:
-            size = read_manifest(o.data).get("vocabulary_size") or read_manifest(o.data).get("vocab_size")
-            self.model = Model(load_config(o.config, **({"vocab_size": int(size)} if isinstance(size, int) else {})), dtype)
+            manifest = read_manifest(o.data)
+            size = o.vocab_size or manifest.get("vocabulary_size") or manifest.get("vocab_size")
+            self.model = Model(load_config(o.config, **({"vocab_size": int(size)} if size else {})), dtype)
             self.model.initialise(o.seed)
         else:
             raise ValueError("a model is needed: --config, --init, or --resume with a checkpoint")
