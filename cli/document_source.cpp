@@ -40,7 +40,7 @@ class Finisher {
  private:
   void add(TokenDocument tokens, std::span<const Message> messages, int level, ThinkingMode mode, MadeDocuments& out) {
     if (static_cast<std::int64_t>(tokens.ids.size()) > style_.max_tokens) {
-      ++out.dropped["longer than --max-tokens"];
+      ++out.dropped[fmt::format("level {}: longer than --max-tokens", level)];
       return;
     }
     tokens.several_calls = makes_several_calls(messages);

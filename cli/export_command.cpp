@@ -86,11 +86,11 @@ void run_export_sft(const ExportOptions& options) {
 }
 
 void add_export_command(CLI::App& app, Context& context) {
-  CLI::App* command = app.add_subcommand("export", "Write training data: prompts for reinforcement learning, conversations for fine-tuning");
+  CLI::App* command = app.add_subcommand("export", "Write training data: prompts for reinforcement learning, conversations for fine-tuning, token ids with loss masks");
   command->group("Training data");
   command->require_subcommand(1);
-  context.manuals[command] = {.description = "JSON Lines: FOLDER/train.jsonl, and FOLDER/validation.jsonl when a share is asked for. A file appears under its name only when it is "
-                                             "complete. A task is in one split by a hash of its id alone, with all its episodes.",
+  context.manuals[command] = {.description = "rl and sft write JSON Lines: FOLDER/train.jsonl, and FOLDER/validation.jsonl when a share is asked for. A file appears under its name only when it is "
+                                             "complete. A task is in one split by a hash of its id alone, with all its episodes. tokens writes shards of token ids.",
                               .examples = {},
                               .exit_status = {},
                               .see_also = {"docs/exports.md"}};

@@ -102,7 +102,7 @@ class Progress {
     const auto now = Clock::now();
     if (now - shown_ < (err_is_terminal() ? std::chrono::duration_cast<Clock::duration>(kTerminalInterval) : std::chrono::duration_cast<Clock::duration>(kPlainInterval))) return;
     shown_ = now;
-    fmt::print(stderr, "{}{}, {} tokens ({:.2f} M/min), {} written, {} dropped{}{}", err_is_terminal() ? "\r\033[K" : "", counted(writer.documents(), "document"), writer.tokens(),
+    fmt::print(stderr, "{}{}, {} tokens so far ({:.2f} M/min), {} written, {} dropped{}{}", err_is_terminal() ? "\r\033[K" : "", counted(writer.documents(), "document"), writer.tokens(),
                static_cast<double>(writer.tokens()) * 60e-6 / seconds(), counted(static_cast<std::int64_t>(writer.shards()), "shard"), dropped, waiting ? "  waiting: the trainer has shards enough" : "",
                err_is_terminal() ? "" : "\n");
     std::fflush(stderr);
@@ -255,8 +255,8 @@ void run_export_tokens(const ExportTokensOptions& options, Context& context) {
   if (options.json) {
     write_json_line(Json{{"out", options.out}, {"documents", writer.documents()}, {"tokens", writer.tokens()}, {"learnt_tokens", writer.learnt()}, {"shards", writer.shards()}, {"dropped", work.dropped()}});
   } else {
-    write_note(fmt::format("{}: {}, {} tokens of which {} are learnt, {} in {:.1f} s ({:.2f} M tokens/min)", options.out, counted(writer.documents(), "document"), writer.tokens(), writer.learnt(),
-                           counted(static_cast<std::int64_t>(writer.shards()), "shard"), work.seconds(), static_cast<double>(writer.tokens()) * 60e-6 / work.seconds()));
+    const std::string tokens = options.text ? "" : fmt::format(", {} tokens of which {} are learnt ({:.2f} M tokens/min)", writer.tokens(), writer.learnt(), static_cast<double>(writer.tokens()) * 60e-6 / work.seconds());
+    write_note(fmt::format("{}: {}{}, {} in {:.1f} s", options.out, counted(writer.documents(), "document"), tokens, counted(static_cast<std::int64_t>(writer.shards()), "shard"), work.seconds()));
     for (const auto& [reason, n] : work.dropped()) write_note(fmt::format("  dropped {:>5}  {}", n, reason));
   }
   if (!work.is_done()) context.exit_code = context.cancel.load() ? 3 : 1;

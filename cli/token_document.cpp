@@ -115,7 +115,9 @@ std::vector<TokenDocument> DocumentEncoder::join(std::span<const TokenTrace> tra
     document.logprobs.resize(document.ids.size(), 0.0f);
     const auto known = static_cast<std::int32_t>(tokenizer_->vocab_size());
     if (document.ids.empty() || document.ids.front() != begin_ || trace.ids.empty() || trace.ids.back() != end_) problem = "a token stream that does not begin and end as this tokenizer's do";
-    if (std::any_of(trace.ids.begin(), trace.ids.end(), [&](std::int32_t id) { return id < 0 || id >= known; }) || trace.logprobs.size() != trace.ids.size()) problem = "a token stream that is not this tokenizer's";
+    const auto foreign = [&](std::int32_t id) { return id < 0 || id >= known; };
+    if (std::any_of(document.ids.begin(), document.ids.end(), foreign) || std::any_of(trace.ids.begin(), trace.ids.end(), foreign)) problem = "a token stream that is not this tokenizer's";
+    if (trace.logprobs.size() != trace.ids.size()) problem = "a token stream without its log-probabilities";
     if (!problem.empty()) break;
     // Spans are of the text as the format writes it; a model may have sampled the same message in other words, of which then nothing can be said.
     const std::vector<TextSpan>& spans = replies[i]->unlearned;
