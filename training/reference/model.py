@@ -43,14 +43,15 @@ class Layer(nn.Module):
         return x + self.mlp(self.post_attention_layernorm(x))
 
     def feed_experts(self, x, valid):
-        out, load = self.mlp(self.post_attention_layernorm(x), valid)
-        return x + out, load
+        out, load, balance = self.mlp(self.post_attention_layernorm(x), valid)
+        return x + out, load, balance
 
 
 @dataclass
 class Output:
     hidden: torch.Tensor  # [N, hidden], before the last norm
     loads: list = field(default_factory=list)  # of each MoE layer: float32 [experts]
+    balance: list = field(default_factory=list)  # of each MoE layer: scalar, 1 when the load is even
     kl: list = field(default_factory=list)  # of each layer: scalar
     recall: list = field(default_factory=list)  # of each layer: [mass, queries]
 
@@ -149,8 +150,9 @@ class Model(nn.Module):
     def _feed(self, layer: Layer, x, valid, out: Output):
         if isinstance(layer.mlp, MLP):
             return layer.feed_dense(x)
-        x, load = layer.feed_experts(x, valid)
+        x, load, balance = layer.feed_experts(x, valid)
         out.loads.append(load.detach())
+        out.balance.append(balance)
         return x
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:

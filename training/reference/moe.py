@@ -22,8 +22,8 @@ class Router(nn.Module):
         self.weight = nn.Parameter(torch.empty(config.n_routed_experts, config.hidden_size))
         self.register_buffer("e_score_correction_bias", torch.zeros(config.n_routed_experts))
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x [N, hidden] to weights float32 [N, K] and expert numbers int64 [N, K]."""
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x [N, hidden] to weights float32 [N, K], expert numbers int64 [N, K] and scores float32 [N, experts]."""
         c = self.config
         scores = F.linear(x.float(), self.weight.to(x.dtype).float()).sigmoid()
         choice = scores.detach() + self.e_score_correction_bias
@@ -37,7 +37,7 @@ class Router(nn.Module):
         chosen = F.one_hot(experts, c.n_routed_experts).to(scores.dtype)
         weights = (chosen * scores[:, None, :]).sum(-1)
         weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
-        return weights * c.routed_scaling_factor, experts
+        return weights * c.routed_scaling_factor, experts, scores
 
     @torch.no_grad()
     def balance(self, load: torch.Tensor, rate: float) -> None:
@@ -150,9 +150,14 @@ class MoE(nn.Module):
         self.experts = Experts(config)
         self.shared_experts = MLP(config.hidden_size, config.moe_intermediate_size * config.n_shared_experts)
 
-    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """x [N, hidden], valid [N] (0 for padding) to [N, hidden] and the load float32 [experts]."""
-        weights, experts = self.gate(x)
+    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x [N, hidden], valid [N] (0 for padding) to [N, hidden], the load float32 [experts] and the balance loss (1 when even).
+
+        The balance loss is DeepSeek-V3's, over the batch: experts x sum of (share of the choices x mean of the normalised scores).
+        """
+        weights, experts, scores = self.gate(x)
         one_hot = experts[..., None] == torch.arange(self.gate.weight.shape[0], device=x.device)
         load = (one_hot & valid[:, None, None].bool()).sum((0, 1)).float()
-        return (self.experts(x, weights, experts) + self.shared_experts(x).float()).to(x.dtype), load
+        chosen = load / load.sum().clamp_min(1)
+        mean = ((scores / scores.sum(-1, keepdim=True)) * valid[:, None]).sum(0) / valid.sum().clamp_min(1)
+        return (self.experts(x, weights, experts) + self.shared_experts(x).float()).to(x.dtype), load, load.shape[0] * (chosen * mean).sum()

@@ -87,15 +87,16 @@ def is_hidden_matrix(name: str, p: torch.Tensor) -> bool:
 class Optimizers:
     """Both optimisers of a stage, with one schedule."""
 
-    def __init__(self, model: Model, stage: str, muon_lr: float, adam_lr: float, indexer_lr: float, weight_decay: float = 0.0, muon_decay: float = 0.0):
+    def __init__(self, model: Model, stage: str, muon_lr: float, adam_lr: float, indexer_lr: float, router_lr: float = 2e-4, weight_decay: float = 0.0, muon_decay: float = 0.0):
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
         # In the dense stage the indexer gets no gradient; it begins with the warm-up.
         matrices = [(n, p) for n, p in named if is_hidden_matrix(n, p)]
         indexer = [p for n, p in named if ".indexer." in n] if stage != "dense" else []
-        rest = [(n, p) for n, p in named if not is_hidden_matrix(n, p) and ".indexer." not in n]
+        router = [p for n, p in named if ".mlp.gate." in n]
+        rest = [(n, p) for n, p in named if not is_hidden_matrix(n, p) and ".indexer." not in n and ".mlp.gate." not in n]
         groups = [dict(params=[p for n, p in rest if p.dim() >= 2], lr=adam_lr, weight_decay=weight_decay),
                   dict(params=[p for n, p in rest if p.dim() < 2], lr=adam_lr, weight_decay=0.0),
-                  dict(params=indexer, lr=indexer_lr, weight_decay=0.0)]
+                  dict(params=router, lr=router_lr, weight_decay=0.0), dict(params=indexer, lr=indexer_lr, weight_decay=0.0)]
         groups = [g for g in groups if g["params"]]
         fused = next(model.parameters()).is_cuda
         self.all = [torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8, fused=fused)]

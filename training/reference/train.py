@@ -44,11 +44,13 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     p.add_argument("--adam-lr", type=float)
     p.add_argument("--indexer-lr", type=float)
     p.add_argument("--weight-decay", type=float, default=0.0)
-    p.add_argument("--muon-decay", type=float, default=0.0)
+    p.add_argument("--muon-decay", type=float, default=0.1, help="bounds the matrices' norms, and with them attention's logits: MLA has no norm on queries and keys")
     p.add_argument("--warmup-steps", type=int, default=30)
     p.add_argument("--decay-share", type=float, help="share of the budget over which the rate falls to 0")
     p.add_argument("--clip", type=float, default=1.0, help="norm bound of AdamW's gradients, 0: none")
-    p.add_argument("--balance-rate", type=float, default=1e-3, help="step of the router's bias")
+    p.add_argument("--balance-rate", type=float, default=3e-4, help="step of the router's bias")
+    p.add_argument("--balance-weight", type=float, default=0.01, help="weight of the router's balance loss")
+    p.add_argument("--router-lr", type=float, default=2e-4, help="AdamW's rate for the router; at the others' it saturates within a few steps")
     p.add_argument("--kl-weight", type=float, default=1.0)
     p.add_argument("--fp8-aware", type=float, nargs="?", const=0.0, help="FP8 weights in training, from this share of the budget on (0)")
     p.add_argument("--seed", type=int, default=1)
@@ -89,7 +91,7 @@ class Trainer:
             self.model.requires_grad_(False)
             for p in self.model.indexer_parameters():
                 p.requires_grad_(True)
-        self.optimizers = Optimizers(self.model, options.stage, options.muon_lr, options.adam_lr, options.indexer_lr, options.weight_decay, options.muon_decay)
+        self.optimizers = Optimizers(self.model, options.stage, options.muon_lr, options.adam_lr, options.indexer_lr, options.router_lr, options.weight_decay, options.muon_decay)
         state = None
         if content:
             self.optimizers.load_state_dict(content["optimizers"])
@@ -153,6 +155,8 @@ class Trainer:
             else:
                 with torch.no_grad():
                     loss = self.model.loss(out.hidden, batch)[0] if measure else out.hidden.new_zeros((), dtype=torch.float32)
+            if out.balance and self.o.stage != "warmup" and self.o.balance_weight:
+                total = total + self.o.balance_weight * torch.stack(out.balance).sum() / len(batches)
             if out.kl:
                 total = total + self.o.kl_weight * torch.stack(out.kl).sum() / len(batches)
             total.backward()

@@ -117,11 +117,23 @@ class Experts(unittest.TestCase):
             for loop, grouped in zip(self.products(product_loop, device), self.products(product_grouped, device)):
                 torch.testing.assert_close(loop, grouped, rtol=0.02, atol=0.02 * float(loop.detach().abs().max()))
 
+    def test_the_balance_loss_is_one_for_an_even_load_and_more_for_a_collapsed_one(self):
+        moe = random_model().model.layers[1].mlp
+        x, valid = torch.randn(4000, moe.gate.weight.shape[1]), torch.ones(4000, dtype=torch.bool)
+        with torch.no_grad():
+            moe.gate.e_score_correction_bias.zero_()
+            moe.gate.weight.normal_(std=0.02)
+            even = float(moe(x, valid)[2])
+            moe.gate.weight[0] = 0.5
+            collapsed = float(moe(x.abs(), valid)[2])
+        self.assertAlmostEqual(even, 1.0, delta=0.02)
+        self.assertGreater(collapsed, 1.2)
+
     def test_sorted_experts_equal_a_plain_sum_over_each_token_s_experts(self):
         model = random_model()
         moe = model.model.layers[1].mlp
         x = torch.randn(20, 64, generator=torch.Generator().manual_seed(3), requires_grad=True)
-        weights, experts = moe.gate(x)
+        weights, experts, _ = moe.gate(x)
         out = moe.experts(x, weights, experts)
         gate_up, down = moe.experts.used_weights(torch.float32)
         rows = []
