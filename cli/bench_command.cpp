@@ -215,7 +215,7 @@ void add_bench_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<BenchOptions>();
   BenchOptions& o = *options;
   command->add_option("--db", o.store, "The store with the tasks; episodes go there too")->type_name("FILE")->capture_default_str();
-  command->add_option("--model", o.model.model, "oracle, noop, constant, echo, random, greedy, replay:RUN, a checkpoint's folder, or the URL of an OpenAI-compatible endpoint")->type_name("MODEL")->capture_default_str();
+  command->add_option("--model", o.model.model, "builtin (the model that comes with this program), oracle, noop, constant, echo, random, greedy, replay:RUN, a checkpoint's folder, or the URL of an OpenAI-compatible endpoint")->type_name("MODEL")->capture_default_str();
   command->add_option("--model-name", o.model.model_name, "Model at the endpoint; default: the first that it lists")->type_name("NAME");
   command->add_option("--api-key-env", o.model.api_key_env, "Environment variable that holds the endpoint's key; default: no key is sent")->type_name("VARIABLE");
   command->add_flag("--stream,!--no-stream", o.model.stream, "Ask the endpoint for a stream (the default), or for whole replies");
@@ -259,7 +259,8 @@ void add_bench_command(CLI::App& app, Context& context) {
                      "More --repeats or more tasks make a run grow.\n\n"
                      "Built-in agents need no language model. oracle solves through the tools alone; noop says that it is done; constant hands in an empty answer; echo hands in "
                      "the task's own text; random looks around at random; greedy takes the first or the cheapest of everything. replay:RUN plays the messages of another run again.",
-      .examples = {{"The oracle, four episodes of each task", "gauntlet bench --db t.db --model oracle --repeats 4"},
+      .examples = {{"The built-in model, always its most likely token", "gauntlet bench --db t.db --model builtin --temperature 0"},
+                   {"The oracle, four episodes of each task", "gauntlet bench --db t.db --model oracle --repeats 4"},
                    {"A checkpoint on this machine", "gauntlet bench --db t.db --model models/my-model --in-flight 32"},
                    {"A model behind an endpoint, 32 episodes at once", "gauntlet bench --db t.db --model http://127.0.0.1:8000/v1 --model-name my-model --in-flight 32 --api-key-env MY_KEY"}},
       .exit_status = {{0, "all episodes are done, whether they passed or not"}, {2, "wrong usage"}, {3, "some could not be done, or the run was stopped"}},

@@ -6,9 +6,12 @@
 #include <filesystem>
 #include <thread>
 
+#include "cli/builtin_model.h"
 #include "cli/context.h"
+#include "cli/model_command.h"
 #include "cli/output.h"
 #include "cli/version.h"
+#include "core/error.h"
 #include "datasets/store.h"
 #include "envs/env_spec.h"
 #include "inference/cpu/kernels.h"
@@ -26,6 +29,21 @@ std::string cuda_text() {
   return fmt::format("{}, compute capability {}.{}, {:.1f} of {:.1f} GiB free", device->name, device->major, device->minor, static_cast<double>(device->free_bytes) / kGib, static_cast<double>(device->memory_bytes) / kGib);
 }
 
+Json builtin_model() {
+  try {
+    const std::string folder = find_builtin_model();
+    const Json found = describe_model(folder);
+    return {{"folder", folder}, {"parameters", found.at("parameters")}, {"bytes_on_disk", found.at("bytes_on_disk")}};
+  } catch (const Error& error) {
+    return {{"problem", error.what()}};
+  }
+}
+
+std::string builtin_text(const Json& found) {
+  if (found.contains("problem")) return "none: " + found.at("problem").get<std::string>();
+  return fmt::format("{}, {:.1f} M parameters, {:.1f} MB", found.at("folder").get<std::string>(), found.at("parameters").get<double>() / 1e6, found.at("bytes_on_disk").get<double>() / 1e6);
+}
+
 Json machine() {
   const double gib = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE)) / (1 << 30);
   std::error_code error;
@@ -34,6 +52,7 @@ Json machine() {
           {"cores", std::thread::hardware_concurrency()},
           {"vectors", isa_name(detect_isa())},
           {"cuda", cuda_text()},
+          {"builtin_model", builtin_model()},
           {"memory_gib", std::round(gib * 10) / 10},
           {"free_disk_gib", error ? Json() : Json(std::round(static_cast<double>(space.available) / (1 << 30) * 10) / 10)},
           {"sqlite", sqlite3_libversion()},
@@ -53,8 +72,8 @@ Json look_into(const std::string& path, Context& context) {
 std::string machine_text(const Json& found) {
   const auto text = [&](const char* key) { return found.at(key).is_string() ? found.at(key).get<std::string>() : dump_json(found.at(key)); };
   return fmt::format(
-      "gauntlet {}\n  cores         {} with {}\n  CUDA          {}\n  memory        {} GiB\n  free disk     {} GiB here\n  SQLite        {}\n  sandbox       {}\n  environments  {}\n", text("version"), text("cores"), text("vectors"), text("cuda"),
-      text("memory_gib"), text("free_disk_gib"), text("sqlite"), text("sandbox"), fmt::join(found.at("domains").get<std::vector<std::string>>(), ", "));
+      "gauntlet {}\n  cores           {} with {}\n  CUDA            {}\n  built-in model  {}\n  memory          {} GiB\n  free disk       {} GiB here\n  SQLite          {}\n  sandbox         {}\n  environments    {}\n", text("version"),
+      text("cores"), text("vectors"), text("cuda"), builtin_text(found.at("builtin_model")), text("memory_gib"), text("free_disk_gib"), text("sqlite"), text("sandbox"), fmt::join(found.at("domains").get<std::vector<std::string>>(), ", "));
 }
 
 std::string store_text(const Json& store, const Style& style) {

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "cli/bench_device.h"
+#include "cli/builtin_model.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "inference/random_checkpoint.h"
@@ -87,7 +88,7 @@ void add_model_bench_command(CLI::App& parent, Context& context) {
   };
   auto options = std::make_shared<Options>();
   Options& o = *options;
-  command->add_option("--model", o.device.folder, "Folder with config.json and safetensors weights")->type_name("DIR")->required();
+  add_model_option(*command, "--model", o.device.folder, "config.json and safetensors weights");
   command->add_option("--device", o.device.device, "cpu or cuda")->type_name("DEVICE")->capture_default_str();
   command->add_option("--weights", o.device.weights, "exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
   command->add_option("--cache", o.device.cache, "Format of the cache on cuda: bf16 or fp8")->type_name("FORMAT")->capture_default_str();

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "agent/openai_model.h"
+#include "cli/builtin_model.h"
 #include "core/error.h"
 #include "synth/agents.h"
 
@@ -53,9 +54,10 @@ ModelChoice endpoint(const ModelOptions& options, const CancelFlag& cancel) {
 ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const CancelFlag& cancel) {
   if (is_url(options.model)) return endpoint(options, cancel);
   ModelChoice choice;
-  if (is_model_folder(options.model)) {
+  const std::string folder = resolve_model(options.model);
+  if (is_model_folder(folder)) {
     LocalEngineOptions local = options.local;
-    local.folder = options.model;
+    local.folder = folder;
     choice.shared = load_local_model(local);
     choice.description = choice.shared->describe();
     return choice;
@@ -73,8 +75,10 @@ ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const Ca
   }
   const auto& names = agent_names();
   if (std::find(names.begin(), names.end(), options.model) == names.end()) {
-    const std::string nearest = nearest_word(options.model, names);
-    fail(ErrorKind::Usage, fmt::format("--model: found \"{}\"; accepted: {}, replay:RUN, a folder with a checkpoint (config.json), or an endpoint's URL (http://…){}", options.model, fmt::join(names, ", "),
+    std::vector<std::string> words = names;
+    words.emplace_back(kBuiltinModel);
+    const std::string nearest = nearest_word(options.model, words);
+    fail(ErrorKind::Usage, fmt::format("--model: found \"{}\"; accepted: builtin, {}, replay:RUN, a folder with a checkpoint (config.json), or an endpoint's URL (http://…){}", options.model, fmt::join(names, ", "),
                                        nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
   }
   choice.description = {{"kind", "agent"}, {"name", options.model}};

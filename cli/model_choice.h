@@ -13,7 +13,7 @@
 namespace gauntlet {
 
 struct ModelOptions {
-  std::string model = "oracle";    ///< an agent's name, replay:RUN, a checkpoint's folder, or an endpoint's URL
+  std::string model = "oracle";    ///< builtin, an agent's name, replay:RUN, a checkpoint's folder, or an endpoint's URL
   std::string model_name;          ///< at the endpoint; empty: the first that it offers
   std::string api_key_env;         ///< name of the environment variable that holds the key; empty: no key
   bool stream = true;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "cli/builtin_model.h"
 #include "cli/model_bench_command.h"
 #include "cli/output.h"
 #include "core/error.h"
@@ -137,7 +138,7 @@ std::vector<std::int32_t> generate_ids(const ModelGenerateOptions& options) {
 namespace {
 
 void add_model_options(CLI::App* command, TokenModelOptions& options, std::string& ids) {
-  command->add_option("--model", options.folder, "Folder with config.json and safetensors weights")->type_name("DIR")->required();
+  add_model_option(*command, "--model", options.folder, "config.json and safetensors weights");
   command->add_option("--ids", ids, "A file with a JSON array of token ids")->type_name("FILE")->required();
   command->add_option("--device", options.device, "cpu or cuda")->type_name("DEVICE")->capture_default_str();
   command->add_option("--dtype", options.dtype, "f32 (cpu), bf16 or fp8 (cuda; fp8: bf16 arithmetic over an FP8 cache); left out: the first for the device")->type_name("TYPE");
@@ -160,7 +161,7 @@ void add_model_command(CLI::App& app, Context& context) {
     bool json = false;
   };
   auto info_options = std::make_shared<InfoOptions>();
-  info->add_option("DIR", info_options->folder, "Folder with config.json and safetensors weights")->type_name("")->required();
+  add_model_option(*info, "DIR", info_options->folder, "config.json and safetensors weights")->type_name("");
   info->add_flag("--json", info_options->json, "One JSON object; sizes in bytes");
   info->callback([info_options] {
     const Json found = describe_model(info_options->folder);

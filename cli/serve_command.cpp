@@ -8,6 +8,7 @@
 #include <random>
 #include <thread>
 
+#include "cli/builtin_model.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "inference/server/http_front.h"
@@ -81,7 +82,7 @@ void add_serve_command(CLI::App& app, Context& context) {
   CLI::App* model = command->add_subcommand("model", "A checkpoint behind OpenAI's API: chat and text completions, streams, tools, thinking, log-probabilities");
   auto options = std::make_shared<ServeOptions>();
   ServeOptions& o = *options;
-  model->add_option("--model", o.local.folder, "Folder with config.json, safetensors weights and tokenizer.json")->type_name("DIR")->required();
+  add_model_option(*model, "--model", o.local.folder, "config.json, safetensors weights and tokenizer.json");
   model->add_option("--port", o.port, "Port; 0: any that is free")->type_name("PORT")->capture_default_str();
   model->add_option("--host", o.host, "Address to listen on; beyond this machine only with a key")->type_name("HOST")->capture_default_str();
   model->add_option("--api-key-file", o.api_key_file, "File with the keys that clients may show, one a line; default: no key is asked for")->type_name("FILE");
