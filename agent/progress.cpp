@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTerminalInterval{100};
 constexpr std::chrono::milliseconds kPlainInterval{5000};
+constexpr std::chrono::seconds kTokenWindow{10};  ///< that a shown rate of tokens looks back
 
 std::string duration_text(double seconds) {
   const auto whole = static_cast<std::int64_t>(seconds + 0.5);
@@ -26,6 +27,8 @@ void ConsoleProgress::on_start(std::int64_t requested, std::int64_t already_done
   requested_ = requested;
   before_ = already_done;
   start_ = shown_ = now_();
+  if (sampled_) sampled_before_ = sampled_();
+  samples_.assign(1, {start_, sampled_before_});
   if (already_done > 0) write(fmt::format("resuming: {} of {} episodes are stored already\n", already_done, requested));
 }
 
@@ -33,11 +36,43 @@ void ConsoleProgress::line(bool last) {
   const double seconds = std::chrono::duration<double>(now_() - start_).count();
   const double rate = seconds > 0 ? static_cast<double>(stored_) / seconds : 0.0;
   const std::int64_t done = before_ + stored_;
-  std::string text = fmt::format("{}/{} episodes  {:.1f}/s  {} of {} pass", done, requested_, rate, passed_, scored_);
+  std::string text = fmt::format("{}/{} episodes  ", done, requested_) + (level_of_ ? passes_text() : fmt::format("{:.1f}/s  {} of {} pass", rate, passed_, scored_));
   if (faults_ > 0) text += fmt::format("  {} faults", faults_);
-  if (tokens_ > 0 && seconds > 0) text += fmt::format("  {:.0f} tokens/s", static_cast<double>(tokens_) / seconds);
+  if (const double tokens = token_rate(seconds, last); tokens > 0) text += fmt::format("  {:.0f} tokens/s", tokens);
   if (!last && rate > 0) text += fmt::format("  {} left", duration_text(static_cast<double>(requested_ - done) / rate));
   write(fmt::format("{}{}{}", refresh_ ? "\r\033[K" : "", text, refresh_ && !last ? "" : "\n"));
+}
+
+/// "passed at level 1: 3/4, 2: 1/2"
+std::string ConsoleProgress::passes_text() const {
+  std::string text;
+  for (const auto& [level, passes] : levels_) text += fmt::format("{}{}: {}/{}", text.empty() ? "passed at level " : ", ", level, passes.passed, passes.scored);
+  return text.empty() ? "none done yet" : text;
+}
+
+/// Of the last seconds, or at the end of the whole run; 0: unknown.
+double ConsoleProgress::token_rate(double seconds, bool last) {
+  if (seconds <= 0) return 0;
+  if (!sampled_) return static_cast<double>(tokens_) / seconds;
+  const auto now = now_();
+  const std::int64_t sampled = sampled_();
+  if (last) return static_cast<double>(sampled - sampled_before_) / seconds;
+  while (samples_.size() > 1 && now - samples_[1].first >= kTokenWindow) samples_.pop_front();
+  const auto [since, before] = samples_.front();
+  samples_.emplace_back(now, sampled);
+  return now > since ? static_cast<double>(sampled - before) / std::chrono::duration<double>(now - since).count() : 0;
+}
+
+void ConsoleProgress::show_if_due() {
+  const auto now = now_();
+  if (now - shown_ < (refresh_ ? kTerminalInterval : kPlainInterval)) return;
+  shown_ = now;
+  line(false);
+}
+
+/// Off a terminal only where there is something new to say: a log of an endpoint's run has a line when an episode is done.
+void ConsoleProgress::on_tick() {
+  if (refresh_ || sampled_) show_if_due();
 }
 
 void ConsoleProgress::on_stored(const Episode& episode) {
@@ -50,10 +85,12 @@ void ConsoleProgress::on_stored(const Episode& episode) {
   if (fault && faults_told_.insert(episode.fault_class).second) {
     on_message(fmt::format("fault ({}): {}", episode.fault_class, episode.fault_message));
   }
-  const auto now = now_();
-  if (now - shown_ < (refresh_ ? kTerminalInterval : kPlainInterval)) return;
-  shown_ = now;
-  line(false);
+  if (level_of_ && episode.score.scored) {
+    Passes& passes = levels_[level_of_(episode)];
+    ++passes.scored;
+    passes.passed += episode.score.value == 1.0 ? 1 : 0;
+  }
+  show_if_due();
 }
 
 void ConsoleProgress::on_message(const std::string& message) {

@@ -119,6 +119,59 @@ TEST_CASE("a run that ends in no time at all has finite figures") {
   CHECK(bench.written() == "1/1 episodes  0.0/s  1 of 1 pass\n");
 }
 
+TEST_CASE("tokens of a model that tells them are a rate of the last ten seconds while it runs, and of the whole run at its end") {
+  Bench bench(false);
+  std::int64_t sampled = 1000;  // of an earlier run
+  bench.progress.watch_tokens([&] { return sampled; });
+  bench.progress.on_start(4, 0);
+  bench.now += milliseconds(4999);
+  sampled += 500;
+  bench.progress.on_tick();
+  CHECK(bench.written().empty());
+  bench.now += milliseconds(1);
+  bench.progress.on_tick();
+  CHECK(bench.written() == "0/4 episodes  0.0/s  0 of 0 pass  100 tokens/s\n");
+  bench.now += milliseconds(5000);
+  sampled += 1500;
+  bench.progress.on_tick();
+  CHECK(bench.written() == "0/4 episodes  0.0/s  0 of 0 pass  200 tokens/s\n");
+  bench.now += milliseconds(5000);
+  sampled += 1500;
+  bench.store(StopReason::Submitted, 1.0, 3000);
+  CHECK(bench.written() == "1/4 episodes  0.1/s  1 of 1 pass  300 tokens/s  45s left\n");
+  bench.now += milliseconds(20'000);
+  bench.progress.on_tick();
+  CHECK(bench.written() == "1/4 episodes  0.0/s  1 of 1 pass  1m45s left\n");
+  bench.progress.on_finish({.requested = 4, .completed = 1, .passed = 1, .cancelled = 3});
+  CHECK(bench.written() == "1/4 episodes  0.0/s  1 of 1 pass  100 tokens/s\n");
+}
+
+TEST_CASE("without such a model nothing is written between episodes but on a terminal") {
+  Bench plain(false), terminal(true);
+  for (Bench* bench : {&plain, &terminal}) {
+    bench->progress.on_start(4, 0);
+    bench->now += milliseconds(5000);
+    bench->progress.on_tick();
+  }
+  CHECK(plain.written().empty());
+  CHECK(terminal.written() == "\r\033[K0/4 episodes  0.0/s  0 of 0 pass");
+}
+
+TEST_CASE("passes are shown by level where the levels are known") {
+  Bench bench(true);
+  bench.progress.count_by_level([level = 0](const Episode&) mutable { return level++ / 2 + 1; });
+  bench.progress.on_start(6, 0);
+  bench.now += milliseconds(100);
+  bench.progress.on_tick();
+  CHECK(bench.written() == "\r\033[K0/6 episodes  none done yet");
+  for (const double value : {1.0, 0.0, 1.0}) bench.store(StopReason::Submitted, value);
+  bench.store_fault("connection", "gone");
+  bench.written();
+  bench.now += milliseconds(100);
+  bench.progress.on_tick();
+  CHECK(bench.written() == "\r\033[K3/6 episodes  passed at level 1: 1/2, 2: 1/1  1 faults  0s left");
+}
+
 TEST_CASE("output that nobody reads any more does not stop a run") {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> full(std::fopen("/dev/full", "w"), &std::fclose);
   REQUIRE(full != nullptr);

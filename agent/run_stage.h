@@ -32,12 +32,15 @@ class WatchingObserver : public RunObserver {
     if (told) told();
   }
   void on_finish(const RunSummary& summary) override { finished = summary; }
+  void on_tick() override {
+    if (tick) tick();
+  }
 
   std::int64_t started = -1, before = -1;
   std::vector<Store::Slot> stored;
   std::vector<std::string> messages;
   std::function<void(const Episode&)> each;
-  std::function<void()> told;
+  std::function<void()> told, tick;
   RunSummary finished;
 };
 

@@ -52,6 +52,7 @@ class Run {
   bool is_stored_by_another(const std::vector<Episode>& batch) const;
   void count_stored(const std::vector<Episode>& batch);
   void report_stored(const std::vector<Episode>& batch);
+  void tick();
   void wait_for_workers();
   void stop(const std::string& reason);
   void tell(const std::string& message);
@@ -268,10 +269,26 @@ void Run::start_workers(WorkerThreads& workers) {
   }
 }
 
+/// Not while the observer is busy: the caller's wish to stop must not wait for it.
+void Run::tick() {
+  const std::unique_lock observing(observing_, std::try_to_lock);
+  if (!observing.owns_lock()) return;
+  try {
+    observer_.on_tick();
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::current_exception();
+    stop("the observer failed");
+  }
+}
+
 void Run::wait_for_workers() {
   std::unique_lock lock(mutex_);
   while (!to_caller_.wait_for(lock, kCancelInterval, [&] { return working_ == 0; })) {
     if (cancel_.load() && !stop_.load()) stop("stopped by the user");
+    lock.unlock();
+    tick();
+    lock.lock();
   }
   closing_ = true;
   to_writer_.notify_all();

@@ -51,6 +51,8 @@ class RunObserver {
   virtual void on_stored(const Episode& episode) = 0;
   virtual void on_message(const std::string& message) = 0;
   virtual void on_finish(const RunSummary& summary) = 0;
+  /// Some fifty times a second while episodes are played, for what changes between two of them.
+  virtual void on_tick() {}
 };
 
 /// Blocks until all is done, cancelled or stopped; a run that is stopped breaks off the episodes in flight. What an episode comes to does

@@ -50,6 +50,26 @@ TEST_CASE("a run plays every slot once, stores it, and reports each after it is 
   CHECK(bench.store.find_run("run")->requested == 40);
 }
 
+TEST_CASE("the observer is told of time that passes while episodes are played, and what it throws then stops the run") {
+  for (const bool fails : {false, true}) {
+    CAPTURE(fails);
+    RunStage bench(2, 1);
+    std::atomic<int> ticks = 0;
+    bench.watching.tick = [&] {
+      if (++ticks == 2 && fails) throw std::runtime_error("the terminal broke");
+    };
+    bench.play = [&](const Store::Slot&, int, const ChatRequest&, const CancelFlag& cancel) {
+      while (ticks < 3 && !cancel.load()) std::this_thread::yield();
+      return calls({submit("right")});
+    };
+    if (!fails) {
+      CHECK(bench.run().completed == 2);
+    } else {
+      CHECK_THROWS_WITH_AS(bench.run(), "the terminal broke", std::runtime_error);
+    }
+  }
+}
+
 TEST_CASE("resuming runs exactly what is missing, and a run may grow") {
   RunStage bench(6, 2);
   const auto all = bench.plan.work;

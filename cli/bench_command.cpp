@@ -120,6 +120,7 @@ class FaultCounter : public RunObserver {
   }
   void on_message(const std::string& message) override { inner_.on_message(message); }
   void on_finish(const RunSummary& summary) override { inner_.on_finish(summary); }
+  void on_tick() override { inner_.on_tick(); }
 
   /// The most frequent first.
   std::vector<std::pair<std::int64_t, std::string>> faults() const {
@@ -190,6 +191,8 @@ std::string run_bench(const BenchOptions& options, Context& context) {
   };
 
   BenchProgress console(options.acknowledge);
+  if (model.sampled_tokens) console.watch_tokens(model.sampled_tokens);
+  if (options.progress_by_level) console.count_by_level([&shelf](const Episode& episode) { return shelf.task(episode.task_id)->task.level; });
   FaultCounter progress(console);
   const RunSummary summary = run_all(plan, store, progress, context.cancel);
   tell_faults(progress);

@@ -30,6 +30,7 @@ struct BenchOptions {
   int abort_after_faults = 20;
   int store_retry_seconds = 60;
   bool json = false;
+  bool progress_by_level = false;  ///< passes are counted by level while the run goes on
   bool acknowledge = false;        ///< a line on stdout for each episode that is stored
 };
 

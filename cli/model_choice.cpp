@@ -58,7 +58,9 @@ ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const Ca
   if (is_model_folder(folder)) {
     LocalEngineOptions local = options.local;
     local.folder = folder;
-    choice.shared = load_local_model(local);
+    auto model = load_local_model(local);
+    choice.sampled_tokens = [&loaded = *model] { return loaded.sampled_tokens(); };
+    choice.shared = std::move(model);
     choice.description = choice.shared->describe();
     return choice;
   }

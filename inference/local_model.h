@@ -26,6 +26,9 @@ class LocalModel : public ChatModel {
   ChatReply complete(const ChatRequest& request, const CancelFlag& cancel) override;
   Json describe() const override;
 
+  /// Since the engine was started, by whoever asked it.
+  std::int64_t sampled_tokens() const { return engine_->stats().sampled_tokens; }
+
  private:
   std::string name_, checkpoint_sha256_;
   std::shared_ptr<Engine> engine_;    ///< both shared with whoever else asks it
