@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything on a fresh Debian 12 or Ubuntu 24.04 machine:
 #
-#   ./bootstrap.sh demo     packages, build, then the main job, small
+#   ./bootstrap.sh demo     packages, build, then the main job, small, with the built-in model
 #   ./bootstrap.sh test     packages, build, then all tests
 #   ./bootstrap.sh build    packages and build only; the program is build/release/gauntlet
 #

@@ -21,6 +21,7 @@ void run_show(const ShowOptions& options);
 /// Each writes to stdout: as text, or one JSON object.
 void show_task(const ReadyTask& ready, const ShowOptions& options);
 void show_certificate(const Task& task);
+void show_certificate_summary(const Task& task);
 void show_episode(const StoredEpisode& stored, const ShowOptions& options);
 void show_verdict(const Episode& episode);
 

@@ -54,7 +54,8 @@ class CertificateText {
  public:
   explicit CertificateText(const Json& certificate) : certificate_(certificate) {}
 
-  std::string text() {
+  /// What it comes to; members that need no sentence are left out.
+  std::string summary() {
     line("answers", {"solution_count"}, [&] {
       return text_of(at("solution_count")) + (certificate_.value("solution_count_exact", false) ? " (counted exactly)" : " or more (a lower bound)");
     });
@@ -77,6 +78,11 @@ class CertificateText {
     line("odd tool calls", {"tool_fuzz"}, [&] {
       return fmt::format("{} made, {} refused with an error, no fault", text_of(at("tool_fuzz").value("calls", Json())), text_of(at("tool_fuzz").value("refusals", Json())));
     });
+    return out_;
+  }
+
+  std::string text() {
+    summary();
     for (const char* key : {"log10_solution_count", "version", "solution_count_exact", "optimum", "optimum_thousandths", "kill_matrix", "oracle_answer"}) told_.insert(key);
     for (const auto& item : certificate_.items()) {
       if (!told_.contains(item.key())) line(item.key(), {}, [&] { return text_of(item.value()); });
@@ -113,6 +119,8 @@ class CertificateText {
 }  // namespace
 
 void show_certificate(const Task& task) { write_out(printable(CertificateText(task.certificate).text())); }
+
+void show_certificate_summary(const Task& task) { write_out(printable(CertificateText(task.certificate).summary())); }
 
 void show_task(const ReadyTask& ready, const ShowOptions& options) {
   if (options.json) return write_json_line(task_json(ready));

@@ -357,23 +357,56 @@ TEST_CASE("a transcript shows thinking, calls, results and failed requirements f
   CHECK(contains(bad, "does not pass: "));
 }
 
-TEST_CASE("the demo shows the whole path and leaves its store and exports") {
+/// A folder of models whose built-in one is a tiny checkpoint with random weights.
+std::string make_models(const TemporaryFolder& folder) {
+  const std::string golden = std::string(kTestData) + "/golden", model = folder.file("models/gauntlet-agent");
+  if (!std::filesystem::create_directories(model)) return folder.file("models");
+  Json config = read_json_file(golden + "/models/v32-tiny/config.json");
+  config["max_position_embeddings"] = 32'768;  // this tokenizer's tokens are short
+  std::ofstream(model + "/config.json") << dump_json(config);
+  std::filesystem::copy(golden + "/models/v32-tiny/model.safetensors", model + "/model.safetensors");
+  std::filesystem::copy(golden + "/tokenizer/deepseek.tokenizer.json", model + "/tokenizer.json");
+  return folder.file("models");
+}
+
+TEST_CASE("the demo runs the built-in model through certified tasks, shows the whole path and leaves its store and exports") {
   const TemporaryFolder folder;
-  const ProcessResult demo = gauntlet_run({"demo", "--count", "1", "--out", folder.file("demo")});
+  const auto demo_of = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {"env", "GAUNTLET_MODELS=" + make_models(folder), kProgram, "demo", "--count", "1", "--device", "cpu", "--cache-tokens", "60000"});
+    return sample::run_process(std::move(words), {});
+  };
+  const ProcessResult demo = demo_of({"--out", folder.file("demo")});
   CAPTURE(demo.err);
   REQUIRE(demo.exit_code == 0);
-  for (const char* part : {"Tasks are made and certified", "right answers", "Agents play them", "pass@1 (95 % interval)", "The report of one run", "level 4", "One transcript, with its verdict",
-                           "Why another attempt fails", "does not pass", "judged again"}) {
+  for (const char* part : {"Tasks are made and certified", "right answers", "A model plays them", "3 attempts by the built-in model", "level 3", "Agents that need no model, beside it", "pass@1 (95 % interval)",
+                           "One transcript, with its verdict", "assistant", "Why another attempt fails", "does not pass", "judged again"}) {
     CAPTURE(part);
     CHECK(contains(demo.out, part));
   }
+  CHECK(contains(demo.err, "3/3 episodes  passed at level 1: 0/1, 2: 0/1, 3: 0/1"));
+  CHECK(contains(demo.err, " tokens/s"));
   for (const char* file : {"gauntlet.db", "rl_superset/train.jsonl", "rl_nemo_gym/train.jsonl", "sft_messages/train.jsonl", "sft_sharegpt/dataset_info.json"}) {
     CAPTURE(file);
     CHECK(std::filesystem::exists(folder.file("demo") + "/" + file));
   }
-  const ProcessResult again = gauntlet_run({"demo", "--count", "1", "--out", folder.file("demo")});
+  const Store store(folder.file("demo") + "/gauntlet.db", StoreMode::ReadOnly);
+  const auto runs = store.list_runs();
+  CHECK(std::count_if(runs.begin(), runs.end(), [](const RunRecord& run) { return run.config.at("model").value("checkpoint_sha256", "").size() == 64; }) == 1);
+  const ProcessResult again = demo_of({"--out", folder.file("demo")});
   CHECK(again.exit_code == 0);
-  CHECK(contains(again.err, "resuming: "));
+  CHECK(contains(again.err, "resuming: 3 of 3"));
+}
+
+TEST_CASE("a demo without its model says so before it makes anything, and another agent may take its place") {
+  const TemporaryFolder folder;
+  const ProcessResult missing = sample::run_process({"env", "GAUNTLET_MODELS=" + folder.file("none"), kProgram, "demo", "--out", folder.file("demo")}, {});
+  CHECK(missing.exit_code == 3);
+  CHECK(contains(missing.err, "the built-in model is not there"));
+  CHECK_FALSE(std::filesystem::exists(folder.file("demo")));
+  const ProcessResult oracle = gauntlet_run({"demo", "--model", "oracle", "--count", "1", "--out", folder.file("demo")});
+  CHECK(oracle.exit_code == 0);
+  CHECK(contains(oracle.out, "3 attempts by oracle"));
+  CHECK(contains(oracle.err, "passed at level 1: 1/1, 2: 1/1, 3: 1/1"));
 }
 
 TEST_CASE("doctor tells what the machine has, and whether a store is sound") {

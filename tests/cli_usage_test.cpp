@@ -193,7 +193,7 @@ TEST_CASE("what this user may not touch is told with its name") {
                                                           {"synth", "trip_planning", "--count", "1", "--db", folder.file("new.db")},
                                                           {"env", "check", folder.file("spec.json")},
                                                           {"env", "dump", "--domain", "bookings", "--out", folder.file("w.db")},
-                                                          {"demo", "--out", folder.file("demo")}};
+                                                          {"demo", "--model", "oracle", "--out", folder.file("demo")}};
   for (const auto& words : attempts) {
     if (!can) break;
     const ProcessResult result = barred(words);
