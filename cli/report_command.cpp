@@ -20,7 +20,7 @@ void add_report_command(CLI::App& app, Context& context) {
                      "failures.\n\n"
                      "pass@k is the unbiased estimate of the chance that at least one of k attempts passes, pass^k that all k pass, each over "
                      "the tasks with k scored attempts. Intervals are 95 % and clustered by task; for pass@1 Wilson's interval over episodes stands beside them. tokens, calls, errors and ms are means of an "
-                     "episode: tokens of prompt and completion, tool calls, tool results that were errors, and milliseconds.",
+                     "episode: tokens of prompt and completion, tool calls, tool results that were errors, and milliseconds. A reply whose calls could not be read counts as one malformed call, and their share is of all calls.",
       .examples = {{"The latest run", "gauntlet report --db t.db"}, {"One figure of one run", "gauntlet report --db t.db --run oracle-1a2b3c4d --json | jq '.pass_at[\"1\"].value'"}},
       .exit_status = {},
       .see_also = {"docs/store.md"}};

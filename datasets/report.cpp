@@ -14,6 +14,7 @@ namespace {
 struct Group {
   GroupReport report;
   EffortMeans sums;
+  std::vector<double> prompt_tokens, completion_tokens, wall_ms;
   std::map<std::string, Attempts> tasks;
 
   void add(const Outcome& outcome);
@@ -52,6 +53,20 @@ void Group::add(const Outcome& outcome) {
   sums.malformed_calls += outcome.malformed_calls;
   sums.wall_ms += static_cast<double>(outcome.wall_ms);
   sums.cost += outcome.cost;
+  prompt_tokens.push_back(static_cast<double>(outcome.usage.prompt_tokens));
+  completion_tokens.push_back(static_cast<double>(outcome.usage.completion_tokens));
+  wall_ms.push_back(static_cast<double>(outcome.wall_ms));
+  report.calls += outcome.tool_calls + outcome.malformed_calls;
+  report.malformed_calls += outcome.malformed_calls;
+}
+
+/// 0 of nothing.
+double median(std::vector<double> values) {
+  if (values.empty()) return 0.0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*std::max_element(values.begin(), middle) + *middle) / 2;
 }
 
 using Estimator = std::optional<double> (*)(const Attempts&, std::int64_t);
@@ -74,6 +89,7 @@ GroupReport Group::finish(const std::set<std::int64_t>& ks) {
     if (const auto value = estimate(tasks, pass_hat_k, k)) report.pass_hat[k] = *value;
   }
   if (report.scored > 0) report.wilson = wilson_interval({.scored = report.scored, .passed = report.passed});
+  report.medians = {.prompt_tokens = median(prompt_tokens), .completion_tokens = median(completion_tokens), .wall_ms = median(wall_ms)};
   const std::int64_t completed = report.scored + report.unscored;
   if (completed > 0) {
     for (double EffortMeans::*field :

@@ -34,6 +34,13 @@ struct EffortMeans {
   double cost = 0.0;
 };
 
+/// Medians over the same episodes; of two middle ones their mean.
+struct EffortMedians {
+  double prompt_tokens = 0.0;
+  double completion_tokens = 0.0;
+  double wall_ms = 0.0;
+};
+
 /// n = scored + infrastructure_faults + cancelled + unscored.
 struct GroupReport {
   std::int64_t n = 0;  ///< slots with an episode; the latest attempt of each counts
@@ -48,6 +55,9 @@ struct GroupReport {
   std::map<std::int64_t, PassEstimate> pass_hat;  ///< by k
   std::optional<Interval> wilson;                 ///< of pass@1 with episodes taken as independent; nothing if none is scored
   EffortMeans means;
+  EffortMedians medians;
+  std::int64_t calls = 0;            ///< tool calls of those episodes, and replies whose calls could not be read
+  std::int64_t malformed_calls = 0;  ///< of calls, the latter
   double total_cost = 0.0;
   std::int64_t total_tokens = 0;  ///< prompt and completion, faulty episodes included
   std::map<std::string, std::int64_t> stop_reasons;

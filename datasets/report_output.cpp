@@ -28,6 +28,8 @@ Json means_json(const EffortMeans& means) {
           {"cost", means.cost}};
 }
 
+double malformed_share(const GroupReport& group) { return static_cast<double>(group.malformed_calls) / static_cast<double>(group.calls); }
+
 Json group_json(const GroupReport& group) {
   return {{"n", group.n},
           {"scored", group.scored},
@@ -41,6 +43,10 @@ Json group_json(const GroupReport& group) {
           {"pass_hat", estimates_json(group.pass_hat)},
           {"wilson", group.wilson ? Json{{"low", group.wilson->low}, {"high", group.wilson->high}} : Json()},
           {"means", means_json(group.means)},
+          {"medians", {{"prompt_tokens", group.medians.prompt_tokens}, {"completion_tokens", group.medians.completion_tokens}, {"wall_ms", group.medians.wall_ms}}},
+          {"calls", group.calls},
+          {"malformed_calls", group.malformed_calls},
+          {"malformed_share", group.calls > 0 ? Json(malformed_share(group)) : Json()},
           {"total_tokens", group.total_tokens},
           {"total_cost", group.total_cost},
           {"stop_reasons", group.stop_reasons}};
@@ -157,6 +163,9 @@ std::string report_text(const Report& report) {
   for (const auto& [name, group] : groups) out += outcome_row(name, *group);
   out += "\n" + effort_head(largest_k);
   for (const auto& [name, group] : groups) out += effort_row(name, *group, largest_k);
+  const EffortMedians& medians = report.overall.medians;
+  out += fmt::format("\nmedian of an episode: {:.1f} s, {:.0f} completion tokens", medians.wall_ms / 1000, medians.completion_tokens);
+  if (report.overall.calls > 0) out += fmt::format("\nmalformed calls: {} of {} ({:.2f} %)", report.overall.malformed_calls, report.overall.calls, 100 * malformed_share(report.overall));
   out += "\nstopped by:";
   for (const auto& [reason, count] : report.overall.stop_reasons) out += fmt::format(" {} {}", reason, count);
   if (report.overall.unscored > 0)

@@ -57,6 +57,33 @@ TEST_CASE("pass rates leave faults out of the denominator and say how many tasks
   CHECK(overall.means.tool_calls == 3.0);
 }
 
+TEST_CASE("medians and the share of malformed calls count the episodes that were neither faulty nor cancelled") {
+  const sample::TemporaryFolder folder;
+  Store store = sample::store(folder.file("s.db"), 2, 5);
+  const auto put = [&](const std::string& task, int slot, std::int64_t ms, std::int64_t tokens, int calls, int malformed, bool faulty = false) {
+    Episode episode = faulty ? sample::faulty_episode("r", task, slot) : sample::episode("r", task, slot);
+    episode.wall_ms = ms;
+    episode.usage = {.prompt_tokens = 10 * tokens, .completion_tokens = tokens, .reasoning_tokens = 0, .cached_tokens = 0};
+    episode.tool_calls = calls;
+    episode.malformed_calls = malformed;
+    sample::put(store, episode);
+  };
+  put("t1", 0, 1000, 10, 5, 0);
+  put("t1", 1, 9000, 90, 6, 1);
+  put("t1", 2, 2000, 30, 8, 0);
+  put("t2", 0, 4000, 20, 0, 0);
+  put("t2", 1, 99'000, 999, 50, 50, true);
+  const Report report = build_report(store, "r");
+  const Json json = to_json(report);
+  CHECK(json.at("medians") == Json{{"prompt_tokens", 250.0}, {"completion_tokens", 25.0}, {"wall_ms", 3000.0}});
+  CHECK(json.at("by_level").at("1").at("medians").at("wall_ms") == 2000.0);
+  CHECK(json.at("calls") == 20);
+  CHECK(json.at("malformed_calls") == 1);
+  CHECK(json.at("malformed_share") == 0.05);
+  CHECK(json.at("by_level").at("2").at("malformed_share").is_null());
+  CHECK(contains(report_text(report), "median of an episode: 3.0 s, 25 completion tokens\nmalformed calls: 1 of 20 (5.00 %)\n"));
+}
+
 TEST_CASE("a group that was never scored has no pass rate, which is not a rate of 0") {
   const sample::TemporaryFolder folder;
   const Json json = to_json(build_report(mixed_store(folder.file("s.db")), "r"));
