@@ -276,6 +276,19 @@ void ReferenceModel::attend(const Layer& layer, int index, const std::vector<flo
     }
   }
   out = layer.o(mixed);
+  if (!trace.dense_attention) return;
+  std::vector<float> mean(static_cast<std::size_t>(sequence.length) + 1, 0.0f), paid(mean.size());
+  for (std::size_t h = 0; h < heads; ++h) {
+    for (std::size_t s = 0; s < paid.size(); ++s) {
+      paid[s] = 0;
+      for (std::size_t d = 0; d < qk; ++d) paid[s] += query[h * qk + d] * cache.keys[(s * heads + h) * qk + d];
+    }
+    const float most = *std::max_element(paid.begin(), paid.end()) * scale;
+    float total = 0;
+    for (float& p : paid) total += p = std::exp(p * scale - most);
+    for (std::size_t s = 0; s < paid.size(); ++s) mean[s] += paid[s] / total / static_cast<float>(heads);
+  }
+  trace.dense_attention(index, sequence.length, mean);
 }
 
 std::vector<float> ReferenceModel::forward(Sequence& sequence, std::span<const std::int32_t> ids, const ForwardTrace& trace) const {

@@ -30,6 +30,9 @@ struct ForwardTrace {
   /// (layer, position, experts chosen ascending, corrected scores of all experts, -inf outside of the kept groups)
   std::function<void(int, std::int64_t, std::span<const std::int32_t>, std::span<const float>)> routed;
 
+  /// (layer, position, what dense attention would pay to each position [position + 1], mean over heads)
+  std::function<void(int, std::int64_t, std::span<const float>)> dense_attention;
+
   /// Decisions made elsewhere, to be followed instead of the own ones, which `selected` and `routed` still show: a choice is a step function, and
   /// two implementations that round differently can only be compared where they choose alike. (layer, position); may be empty functions.
   std::function<std::vector<std::int32_t>(int, std::int64_t)> forced_positions;

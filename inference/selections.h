@@ -14,4 +14,9 @@ struct Selections {
   std::vector<std::vector<std::int32_t>> experts;  ///< [layers][tokens × experts_per_token], ascending; empty in dense layers. CUDA only
 };
 
+/// How much of the attention that a query would pay to all positions before it falls on those that its layer's indexer chose.
+struct AttentionRecall {
+  std::vector<std::vector<float>> layers;          ///< [layers][tokens], mean over heads; 1 where all positions are attended to; empty without an indexer
+};
+
 }  // namespace gauntlet

@@ -195,7 +195,38 @@ void CpuAttention::run_heads(const CpuLayer& layer, const std::vector<CpuToken>&
   });
 }
 
-void CpuAttention::run(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const float* x, CpuLayerCache& cache, float* y, std::vector<std::int32_t>* chosen) {
+/// The queries in latent space are those that attention has just used.
+void CpuAttention::measure_recall(const std::vector<CpuToken>& tokens, const CpuLayerCache& cache, const std::int32_t* chosen, float* shares) {
+  const auto heads = static_cast<std::size_t>(config_.heads), topk = static_cast<std::size_t>(config_.index_topk);
+  pool_.run(tokens.size(), [&](std::size_t t, int) {
+    if (!chooses(tokens[t])) return;
+    const auto positions = static_cast<std::size_t>(tokens[t].position + 1);
+    std::vector<std::int32_t> rows(positions);
+    for (std::size_t s = 0; s < positions; ++s) rows[s] = tokens[t].pages[s / kPageTokens] * kPageTokens + static_cast<std::int32_t>(s % kPageTokens);
+    std::vector<float> weights(heads * positions), mixed(heads * static_cast<std::size_t>(config_.kv_rank));
+    kernels_.attend({.queries = absorbed_.data() + t * heads * static_cast<std::size_t>(config_.cache_dim()),
+                     .cache = cache.latents.data(),
+                     .rows = rows.data(),
+                     .chosen = static_cast<int>(positions),
+                     .heads = config_.heads,
+                     .latent_dim = config_.kv_rank,
+                     .cache_dim = config_.cache_dim(),
+                     .scale = static_cast<float>(config_.softmax_scale()),
+                     .weights = weights.data(),
+                     .out = mixed.data()});
+    double share = 0;
+    for (std::size_t h = 0; h < heads; ++h) {
+      const float* head = weights.data() + h * positions;  // not divided by their sum
+      double all = 0, inside = 0;
+      for (std::size_t s = 0; s < positions; ++s) all += head[s];
+      for (std::size_t i = 0; i < topk; ++i) inside += head[chosen[t * topk + i]];
+      share += inside / all;
+    }
+    shares[t] = static_cast<float>(share / static_cast<double>(heads));
+  });
+}
+
+void CpuAttention::run(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const float* x, CpuLayerCache& cache, float* y, std::vector<std::int32_t>* chosen, std::vector<float>* recall) {
   const auto heads = static_cast<std::size_t>(config_.heads), count = tokens.size();
   const auto mixed_width = heads * static_cast<std::size_t>(config_.v_dim);
   project(layer, tokens, x);
@@ -203,6 +234,8 @@ void CpuAttention::run(const CpuLayer& layer, const std::vector<CpuToken>& token
   absorbed_.resize(count * heads * static_cast<std::size_t>(config_.cache_dim()));
   attended_.resize(count * heads * static_cast<std::size_t>(config_.kv_rank));
   mixed_.resize(count * mixed_width);
+  std::vector<std::int32_t> own;
+  if (recall != nullptr && chosen == nullptr) chosen = &own;
   std::int32_t* into = nullptr;
   if (chosen != nullptr) {
     const std::size_t at = chosen->size();
@@ -213,6 +246,10 @@ void CpuAttention::run(const CpuLayer& layer, const std::vector<CpuToken>& token
     run_heads(layer, tokens, cache, into);
   } else {
     run_tokens(layer, tokens, cache, into);
+  }
+  if (recall != nullptr) {
+    recall->resize(recall->size() + count, 1.0f);
+    measure_recall(tokens, cache, into, recall->data() + recall->size() - count);
   }
   products_.multiply(layer.output, {mixed_.data(), static_cast<std::ptrdiff_t>(mixed_width), static_cast<int>(count)}, {y, config_.dim});
 }

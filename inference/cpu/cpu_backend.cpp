@@ -23,6 +23,7 @@ struct CpuBackend::Impl {
   std::vector<CpuLayerCache> cache;
   CpuMoeScratch moe_scratch;
   Selections* selections = nullptr;
+  AttentionRecall* recall = nullptr;
   std::vector<CpuToken> tokens;
   std::vector<float> stream, normed, added, last, logits;
 
@@ -77,6 +78,7 @@ void CpuBackend::Impl::run_layers() {
     selections->k = config.index_topk;
     selections->layers.resize(weights.layers.size());
   }
+  if (recall != nullptr) recall->layers.resize(weights.layers.size());
   const auto norm = [&](const std::vector<float>& weight) {
     for (std::size_t t = 0; t < count; ++t) kernels.rms_norm(stream.data() + t * dim, weight.data(), static_cast<float>(config.norm_eps), config.dim, normed.data() + t * dim);
   };
@@ -86,7 +88,8 @@ void CpuBackend::Impl::run_layers() {
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     const CpuLayer& layer = weights.layers[i];
     norm(layer.attention_norm);
-    attention.run(layer, tokens, normed.data(), cache[i], added.data(), selections != nullptr && config.has_indexer() ? &selections->layers[i] : nullptr);
+    attention.run(layer, tokens, normed.data(), cache[i], added.data(), selections != nullptr && config.has_indexer() ? &selections->layers[i] : nullptr,
+                  recall != nullptr && config.has_indexer() ? &recall->layers[i] : nullptr);
     add();
     norm(layer.mlp_norm);
     if (layer.dense) {
@@ -161,8 +164,11 @@ void CpuBackend::copy_page(std::int32_t from, std::int32_t to) {
 
 void CpuBackend::record_selections(Selections* into) { impl_->selections = into; }
 
+void CpuBackend::record_recall(AttentionRecall* into) { impl_->recall = into; }
+
 std::string CpuBackend::describe() const {
-  return fmt::format("CPU, {}, {}, float32 cache", isa_name(impl_->kernels.isa), impl_->options.format == WeightFormat::Int8 ? "8-bit weights and activations" : "exact weights");
+  return fmt::format("CPU, {}, {}, float32 cache{}", isa_name(impl_->kernels.isa), impl_->options.format == WeightFormat::Int8 ? "8-bit weights and activations" : "exact weights",
+                     impl_->options.dense_attention && impl_->source.config.has_indexer() ? ", dense attention" : "");
 }
 
 StepFootprint CpuBackend::footprint() const {

@@ -35,6 +35,9 @@ class CpuBackend : public Backend {
   void record_selections(Selections* into) override;
   std::string describe() const override;
 
+  /// As record_selections(). It takes dense attention's time beside the sparse one's.
+  void record_recall(AttentionRecall* into);
+
   /// What a step reads, and how many pairs of layer and routed expert the last forward() read.
   StepFootprint footprint() const;
   std::int64_t experts_touched() const;

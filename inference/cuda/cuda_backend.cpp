@@ -383,10 +383,11 @@ double CudaBackend::busy_ms() const { return impl_->busy; }
 void CudaBackend::poison_page(std::int32_t page) { impl_->decoder.poison_page(page); }
 
 std::string CudaBackend::describe() const {
-  return fmt::format("CUDA, {}, {}, bf16 weights, activations in {}, {} cache", impl_->device,
+  return fmt::format("CUDA, {}, {}, bf16 weights, activations in {}, {} cache{}", impl_->device,
                      impl_->decoder.products().version(),
                      impl_->options.terms == kernels::ActivationTerms::Two ? "two bf16 terms" : "bf16",
-                     impl_->options.cache == CacheFormat::Fp8 ? "FP8" : "bf16");
+                     impl_->options.cache == CacheFormat::Fp8 ? "FP8" : "bf16",
+                     impl_->options.dense_attention && config().has_indexer() ? ", dense attention" : "");
 }
 
 }  // namespace gauntlet
