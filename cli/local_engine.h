@@ -21,11 +21,12 @@ struct LocalEngineOptions {
   std::int64_t cache_tokens = 0;   ///< tokens that the cache holds, over all sequences; 0: on the CPU what a quarter of the memory takes, at most 262,144; on CUDA what is free
   std::string weights = "exact";   ///< or int8 (CPU)
   std::string cache = "bf16";      ///< or fp8 (CUDA; on the CPU the cache is float32)
+  std::string attention = "sparse";  ///< or dense: to every position, whatever the indexer says
   int max_running = 256;           ///< sequences in a batch
   bool constrain_calls = false;    ///< see LocalModel::constrain_calls
 };
 
-/// --device, --threads, --cache-tokens, --weights, --cache, --constrain-calls.
+/// --device, --threads, --cache-tokens, --weights, --cache, --attention, --constrain-calls.
 void add_local_engine_options(CLI::App& command, LocalEngineOptions& options);
 
 /// True for a folder that has a config.json.

@@ -7,6 +7,7 @@
 
 #include "cli/builtin_model.h"
 #include "cli/model_bench_command.h"
+#include "cli/model_recall_command.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "inference/mapped_file.h"
@@ -186,6 +187,7 @@ void add_model_command(CLI::App& app, Context& context) {
   generate->callback([generate_options] { write_json_line(Json{{"ids", generate_ids(*generate_options)}}); });
 
   add_model_bench_command(*command, context);
+  add_model_recall_command(*command, context);
   add_model_random_command(*command, context);
 }
 
