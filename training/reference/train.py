@@ -170,6 +170,8 @@ class Trainer:
             try:
                 self.model.compile_parts(parts)
                 self.losses(batches[:1], False)
+                for batch in {batch.grid: batch for batch in self.validation if batch.grid}.values():
+                    self.losses([batch.to(self.device)], False)  # one of each shape, so that none is compiled later
                 validate(self.model, self.validation[:1], self.o.stage, self.device)
                 break
             except Exception as error:
