@@ -43,10 +43,13 @@ void ConsoleProgress::line(bool last) {
   write(fmt::format("{}{}{}", refresh_ ? "\r\033[K" : "", text, refresh_ && !last ? "" : "\n"));
 }
 
-/// "passed at level 1: 3/4, 2: 1/2"
+/// "passed at level 1: 3/4, 2: 1/2, named: 1/1": tasks with a name of their own have level 0.
 std::string ConsoleProgress::passes_text() const {
   std::string text;
-  for (const auto& [level, passes] : levels_) text += fmt::format("{}{}: {}/{}", text.empty() ? "passed at level " : ", ", level, passes.passed, passes.scored);
+  for (const auto& [level, passes] : levels_) {
+    if (level > 0) text += fmt::format("{}{}: {}/{}", text.empty() ? "passed at level " : ", ", level, passes.passed, passes.scored);
+  }
+  if (const auto named = levels_.find(0); named != levels_.end()) text += fmt::format("{}named: {}/{}", text.empty() ? "passed: " : ", ", named->second.passed, named->second.scored);
   return text.empty() ? "none done yet" : text;
 }
 

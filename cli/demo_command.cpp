@@ -8,6 +8,7 @@
 #include "cli/builtin_model.h"
 #include "cli/environments.h"
 #include "cli/export_command.h"
+#include "cli/export_tokens_command.h"
 #include "cli/output.h"
 #include "cli/show_command.h"
 #include "cli/synth_command.h"
@@ -60,7 +61,7 @@ class Demo {
     show_one(store);
     heading("Everything is judged again from the store", "Without any model: the same answers, worlds built anew, the same verdicts.");
     run_verify({.store = path_}, context_);
-    write_exports();
+    write_exports(store);
     tell_next();
   }
 
@@ -81,6 +82,7 @@ class Demo {
     store.for_each_task({}, [&](const Task& task) {
       if (task.named == "paper") paper_ = task;
     });
+    tasks_.push_back(paper_.task_id);
     write_out(fmt::format("{} in {}. The evidence kept with one of them, the instance printed in the DeepSeek-V3.2 paper ({}):\n", counted(store.count_tasks({}), "task"), path_, paper_.task_id));
     show_certificate_summary(paper_);
   }
@@ -138,11 +140,15 @@ class Demo {
     show_verdict(store.find_episode(failed)->episode);
   }
 
-  void write_exports() const {
-    heading("Training data is exported", "All tasks as prompts for reinforcement learning, the oracle's trajectories for fine-tuning; a tenth of the tasks is for validation.");
+  void write_exports(const Store& store) const {
+    heading("Training data is exported", "All tasks as prompts for reinforcement learning; trajectories that passed for fine-tuning, as text (the oracle's) and as the tokens that the model sampled.");
     const auto folder = [&](const char* name) { return fmt::format("{}/{}", options_.folder, name); };
     for (const char* format : {"superset", "nemo_gym"}) run_export_rl({.store = path_, .out = folder("rl_") + format, .format = format, .validation_share = 0.1, .overwrite = true});
     for (const char* format : {"messages", "sharegpt"}) run_export_sft({.store = path_, .out = folder("sft_") + format, .format = format, .validation_share = 0.1, .overwrite = true, .run = oracle_run_});
+    const std::string model = resolve_model(options_.model.model);
+    if (is_model_folder(model) && build_report(store, model_run_).overall.passed > 0) {
+      run_export_tokens({.store = path_, .run = model_run_, .tokenizer = model, .out = folder("tokens"), .overwrite = true}, context_);
+    }
   }
 
   void tell_next() const {
@@ -188,7 +194,7 @@ void add_demo_command(CLI::App& app, Context& context) {
   add_local_engine_options(*command, options->model.local);
   context.manuals[command] = {.description = "Makes trip-planning tasks of three difficulty levels and the instance of the DeepSeek-V3.2 paper, runs the built-in model through them with its thinking kept, "
                                              "beside it the oracle and agents that guess, shows a report with intervals, a transcript and a failure, judges everything again, and writes "
-                                             "training data in four formats. It needs neither a GPU nor a network.",
+                                             "training data in five formats. It needs neither a GPU nor a network.",
                               .examples = {{"In the folder gauntlet-demo", "gauntlet demo"},
                                            {"Larger, and kept elsewhere", "gauntlet demo --count 100 --out /tmp/demo"},
                                            {"A checkpoint of your own", "gauntlet demo --model DIR"}},

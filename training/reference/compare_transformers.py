@@ -76,7 +76,7 @@ if __name__ == "__main__":
     p.add_argument("--tolerance", type=float, default=1e-4)
     p.add_argument("--flips", type=float, default=0.01, help="share of positions that may differ")
     p.add_argument("--random", action="store_true")
-    p.add_argument("--sizes", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "sizes", "agent-26m.json"))
+    p.add_argument("--sizes", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "sizes", "agent.json"))
     p.add_argument("--format", default="f32", choices=("f32", "bf16", "fp8"))
     p.add_argument("--length", type=int, default=384)
     a = p.parse_args()

@@ -107,11 +107,11 @@ def model_card(model: Model, kind: str, content: dict, logs: list[str]) -> str:
     parts = []
     for log in logs:
         figures = last_figures(log)
-        parts.append(f"### {log}\n\n| figure | last value |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in figures.items()))
+        parts.append(f"### {os.path.basename(os.path.dirname(os.path.abspath(log)))}\n\n| figure | last value |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in figures.items()))
     total = sum(p.numel() for p in model.parameters())
     values = {"parameters": f"{total / 1e6:.1f} M", "active": f"{active_weights(model.config) / 1e6:.1f} M", "format": kind, "sizes": sizes, "stage": content.get("stage", "none"),
               "steps": str(content.get("step", 0)), "tokens": f"{content.get('tokens', 0) / 1e6:.1f} M", "seconds": f"{content.get('elapsed', 0):.0f}",
-              "options": json.dumps(content.get("options", {}), indent=1, default=str), "logs": "\n\n".join(parts) or "none given"}
+              "options": json.dumps({k: v for k, v in content.get("options", {}).items() if k not in ("data", "out", "init")}, indent=1, default=str), "logs": "\n\n".join(parts) or "none given"}
     for key, value in values.items():
         template = template.replace("{{" + key + "}}", value)
     return template

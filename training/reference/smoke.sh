@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # About two minutes on one GPU: the tests, then every stage on synthetic shards with its rate, MFU and a table of the top kernels.
-# PYTHON=..., SIZES=sizes/agent-26m.json, SECONDS_EACH=25
+# PYTHON=..., SIZES=sizes/agent.json, SECONDS_EACH=25
 set -uo pipefail
 cd "$(dirname "$0")"
-python=${PYTHON:-python3} sizes=${SIZES:-sizes/agent-26m.json} each=${SECONDS_EACH:-25}
+python=${PYTHON:-python3} sizes=${SIZES:-sizes/agent.json} each=${SECONDS_EACH:-25}
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 "$python" -c 'import torch; print(torch.__version__, torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")'
 "$python" -m unittest discover -s tests -p '*_test.py' 2>&1 | tail -25
