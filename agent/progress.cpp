@@ -50,7 +50,7 @@ std::string ConsoleProgress::passes_text() const {
     if (level > 0) text += fmt::format("{}{}: {}/{}", text.empty() ? "passed at level " : ", ", level, passes.passed, passes.scored);
   }
   if (const auto named = levels_.find(0); named != levels_.end()) text += fmt::format("{}named: {}/{}", text.empty() ? "passed: " : ", ", named->second.passed, named->second.scored);
-  return text.empty() ? "none done yet" : text;
+  return !text.empty() ? text : before_ > 0 ? "stored before" : "none done yet";
 }
 
 /// Of the last seconds, or at the end of the whole run; 0: unknown.

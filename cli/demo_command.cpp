@@ -100,7 +100,7 @@ class Demo {
   }
 
   void play_all(const Store& store) {
-    heading("A model plays them", fmt::format("{} attempts by {}, always its most likely token, its thinking kept across tool calls. Failing is a result.", tasks_.size(),
+    heading("A model plays them", fmt::format("{} attempts by {}, thinking kept across tool calls; a language model writes its most likely token. Failing is a result.", tasks_.size(),
                                               options_.model.model == kBuiltinModel ? "the built-in model, on this machine" : options_.model.model));
     model_run_ = play(options_.model);
     if (stopped()) return;
@@ -110,10 +110,10 @@ class Demo {
     heading("Agents that need no model, beside it", "The oracle must pass all; agents that guess must not.");
     for (const char* agent : {"oracle", "greedy", "random", "noop"}) {
       if (stopped()) return;
-      const std::string run = play({.model = agent});
+      const std::string run = options_.model.model == agent ? model_run_ : play({.model = agent});
       if (std::string_view(agent) == "oracle") oracle_run_ = run;
       if (std::string_view(agent) == "greedy") greedy_run_ = run;
-      rows += row(agent, build_report(store, run));
+      if (run != model_run_) rows += row(agent, build_report(store, run));
     }
     write_out("\n" + Style::of_stdout().bold(fmt::format("{:<20} {:>8} {:>8} {:>24} {:>12}", "agent", "episodes", "passed", "pass@1 (95 % interval)", "calls each")) + "\n" + rows);
   }

@@ -10,6 +10,7 @@
 #include <thread>
 #include <unordered_set>
 
+#include "cli/builtin_model.h"
 #include "cli/document_source.h"
 #include "cli/output.h"
 #include "cli/version.h"
@@ -227,7 +228,7 @@ class Export {
 void run_export_tokens(const ExportTokensOptions& options, Context& context) {
   check(options);
   DocumentStyle style{.tokenizer = nullptr, .max_tokens = options.max_tokens};
-  if (!options.text) style.tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(options.tokenizer));
+  if (!options.text) style.tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(resolve_model(options.tokenizer)));
   const auto source = options.oracle.empty()
                           ? make_episode_source({.store = options.store, .run = options.run, .environment = options.environment, .level = options.level, .min_score = options.min_score}, style)
                           : make_oracle_source(oracle_request(options), style);
@@ -245,7 +246,7 @@ void run_export_tokens(const ExportTokensOptions& options, Context& context) {
   manifest["format"] = options.text ? "gauntlet.text/1" : "gauntlet.tokens/1";
   manifest["code_version"] = std::string(kVersion);
   if (!options.text) {
-    manifest["tokenizer_sha256"] = tokenizer_sha256(options.tokenizer);
+    manifest["tokenizer_sha256"] = tokenizer_sha256(resolve_model(options.tokenizer));
     manifest["vocab_size"] = style.tokenizer->vocab_size();
     manifest["max_tokens"] = options.max_tokens;
   }
@@ -268,7 +269,7 @@ void add_export_tokens_command(CLI::App& parent, Context& context) {
   auto options = std::make_shared<ExportTokensOptions>();
   ExportTokensOptions& o = *options;
   command->add_option("--out", o.out, "Folder for the shards and tokens.json; made if missing")->type_name("DIR")->required();
-  command->add_option("--tokenizer", o.tokenizer, "A tokenizer.json, or a folder with one")->type_name("PATH");
+  command->add_option("--tokenizer", o.tokenizer, "A tokenizer.json, a folder with one, or builtin: the built-in model's")->type_name("PATH");
   command->add_flag("--text", o.text, "Text in place of tokens, as JSON Lines: what a tokenizer is trained on");
   command->add_option("--oracle", o.oracle, "Generate: the oracle plays new tasks of this environment (a built-in name or the path of a spec)")->type_name("DOMAIN");
   command->add_option("--levels", o.levels, "With --oracle: difficulty levels and their weights, 1:2,2:3,5:0.2; default: all alike")->type_name("LEVELS");
@@ -299,7 +300,7 @@ void add_export_tokens_command(CLI::App& parent, Context& context) {
                    {"Beside a trainer, until stopped", "gauntlet export tokens --oracle trip_planning --modes thinking:4,chat:1 --tokenizer tokenizer.json --most-waiting 8 --out tokens"},
                    {"Texts for training a tokenizer", "gauntlet export tokens --oracle trip_planning --text --count 2000 --out texts"},
                    {"What a local model sampled", "gauntlet export tokens --db t.db --tokenizer model --out sampled"}},
-      .exit_status = {},
+      .exit_status = {{0, "done"}, {1, "fewer documents than --count, or none"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C"}},
       .see_also = {"docs/exports.md"}};
   command->callback([options, &context] { run_export_tokens(*options, context); });
 }

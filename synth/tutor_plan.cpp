@@ -79,10 +79,17 @@ class Reader {
     for (auto& group : plan_.groups) {
       if (group.place_slot < 0 || group.members.empty()) return false;
       const auto pairs = std::count_if(group.members.begin(), group.members.end(), [](const auto& member) { return member.partner >= 0; });
-      if (pairs > 2) return false;
+      if (pairs > 2 || !same_members(group, plan_.groups.front())) return false;
       group.rule.single.resize(group.members.size());
     }
     return !plan_.groups.empty();
+  }
+
+  /// A place is looked into for all groups at once, so all ask for the same.
+  static bool same_members(const TutorGroup& a, const TutorGroup& b) {
+    return std::equal(a.members.begin(), a.members.end(), b.members.begin(), b.members.end(), [](const TutorMember& x, const TutorMember& y) {
+      return x.table == y.table && x.within_column == y.within_column && x.partner == y.partner;
+    });
   }
 
   bool read_constraint(const Node& node) {

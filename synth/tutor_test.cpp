@@ -205,4 +205,16 @@ TEST_CASE("other shapes are declined, and then the oracle plays") {
   }
 }
 
+TEST_CASE("days that ask for different things are declined") {
+  const Table table;
+  Problem problem = table.draw(2, 5).problem;
+  REQUIRE(tutor_plan(problem, table.spec()));
+  const auto mentions = [](const Node& node, const auto& self) -> bool {
+    return node.slot == "day2.afternoon_attraction" || std::any_of(node.children.begin(), node.children.end(), [&](const Node& child) { return self(child, self); });
+  };
+  std::erase_if(problem.slots, [](const SlotSpec& slot) { return slot.id == "day2.afternoon_attraction"; });
+  std::erase_if(problem.constraints, [&](const Node& node) { return mentions(node, mentions); });
+  CHECK_FALSE(tutor_plan(problem, table.spec()));
+}
+
 }  // namespace gauntlet
