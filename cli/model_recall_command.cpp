@@ -14,16 +14,19 @@
 namespace gauntlet {
 namespace {
 
-Json figures_json(const RecallFigures& figures) { return {{"queries", figures.queries}, {"mean", figures.mean}, {"tenth", figures.tenth}, {"least", figures.least}}; }
+Json figures_json(const RecallFigures& figures) {
+  return {{"queries", figures.queries}, {"mean", figures.mean}, {"tenth", figures.tenth}, {"least", figures.least}, {"attainable", figures.attainable}, {"of_attainable", figures.of_attainable}};
+}
 
 /// The ids of whole episodes as the model saw and wrote them: the last reply's prompt with the reply.
 std::vector<std::vector<std::int32_t>> episode_ids(const ModelRecallOptions& options, const ModelConfig& config) {
   const Store store(options.store, StoreMode::ReadOnly);
   std::string run = options.run;
   if (run.empty()) {
-    const auto runs = store.list_runs();
-    require(!runs.empty(), ErrorKind::Usage, fmt::format("{} holds no run", options.store));
-    run = runs.back().run_id;
+    for (const RunRecord& known : store.list_runs()) {
+      if (known.config.contains("model") && known.config["model"].contains("checkpoint_sha256")) run = known.run_id;
+    }
+    require(!run.empty(), ErrorKind::Usage, fmt::format("{} holds no run of a checkpoint on this machine", options.store));
   }
   get_run(store, run);
   std::vector<std::vector<std::int32_t>> out;
@@ -42,13 +45,16 @@ std::vector<std::vector<std::int32_t>> episode_ids(const ModelRecallOptions& opt
 
 void print_report(const Json& report) {
   write_out(fmt::format("{} with {} tokens; the indexer chooses {} positions\n\n", counted(report.at("sequences").get<std::int64_t>(), "sequence"), report.at("tokens").get<std::int64_t>(), report.at("index_topk").get<int>()));
-  write_out(fmt::format("{:<10} {:>10} {:>9} {:>9} {:>9}\n", "recall %", "queries", "mean", "tenth", "least"));
+  write_out(fmt::format("{:<10} {:>10} {:>9} {:>9} {:>9} {:>11} {:>14}\n", "recall %", "queries", "mean", "tenth", "least", "attainable", "of attainable"));
   const auto line = [](const std::string& name, const Json& row) {
-    write_out(fmt::format("{:<10} {:>10} {:>9.2f} {:>9.2f} {:>9.2f}\n", name, row.at("queries").get<std::int64_t>(), 100 * row.at("mean").get<double>(), 100 * row.at("tenth").get<double>(), 100 * row.at("least").get<double>()));
+    const auto percent = [&](const char* key) { return 100 * row.at(key).get<double>(); };
+    write_out(fmt::format("{:<10} {:>10} {:>9.2f} {:>9.2f} {:>9.2f} {:>11.2f} {:>14.2f}\n", name, row.at("queries").get<std::int64_t>(), percent("mean"), percent("tenth"), percent("least"), percent("attainable"),
+                          percent("of_attainable")));
   };
   for (std::size_t i = 0; i < report.at("layers").size(); ++i) line(fmt::format("layer {}", i), report.at("layers")[i]);
   line("all", report.at("all"));
-  write_out("\nOf queries with more positions than are chosen: the share of dense attention, mean over heads, that falls on the chosen. A tenth of the queries is below \"tenth\".\n");
+  write_out("\nOf queries with more positions than are chosen: the share of dense attention, mean over heads, that falls on the chosen. A tenth of the queries is below \"tenth\".\n"
+            "\"attainable\" is the mean of what as many positions can have at most, those where the sum over heads is largest; \"of attainable\" is mean / attainable.\n");
 }
 
 }  // namespace
@@ -75,12 +81,13 @@ void add_model_recall_command(CLI::App& parent, Context& context) {
   add_model_option(*command, "--model", o.folder, "config.json and safetensors weights");
   command->add_option("--ids", o.ids, "A file with a JSON array of token ids")->type_name("FILE");
   command->add_option("--db", o.store, "A store with a run of this checkpoint, whose episodes are read")->type_name("FILE");
-  command->add_option("--run", o.run, "The run; default: the latest")->type_name("NAME");
+  command->add_option("--run", o.run, "The run; default: the latest of a checkpoint")->type_name("NAME");
   command->add_option("--limit", o.limit, "Only the first so many episodes")->type_name("N")->capture_default_str();
   command->add_option("--threads", o.threads, "Threads; 0: one for each core")->type_name("N")->check(CLI::Range(0, 1024))->capture_default_str();
   command->add_flag("--json", o.json, "One JSON object; shares from 0 to 1");
   context.manuals[command] = {.description = "Runs the texts through the checkpoint on the CPU in float32, with sparse attention, and computes beside it what each query would pay to all positions. The recall is the share of "
-                                             "that which the chosen positions have, averaged over heads; queries that need not choose are left out.",
+                                             "that which the chosen positions have, averaged over heads; queries that need not choose are left out. Beside the mean stands what is attainable: the mean share of the "
+                                             "best positions, as many as are chosen, for the same queries (where the attention summed over heads is largest), and the mean recall as a share of that.",
                               .examples = {{"Over the episodes of a run", "gauntlet model recall --model builtin --db t.db"}, {"Over a text, as JSON", "gauntlet model recall --model DIR --ids ids.json --json"}},
                               .exit_status = {},
                               .see_also = {"docs/model.md"}};

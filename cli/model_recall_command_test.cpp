@@ -42,6 +42,11 @@ TEST_CASE("the recall of a text and of a run's episodes is reported by layer; de
   CHECK(text.at("layers")[0].at("queries") == 24);
   CHECK(text.at("all").at("mean").get<double>() > 0);
   CHECK(text.at("all").at("mean").get<double>() < 1);
+  for (const Json& row : {text.at("layers")[0], text.at("layers")[2], text.at("all")}) {
+    const double mean = row.at("mean"), attainable = row.at("attainable"), ratio = row.at("of_attainable");
+    CHECK((mean <= attainable && attainable < 1 && ratio <= 1));
+    CHECK(ratio == doctest::Approx(mean / attainable));
+  }
 
   Context context;
   REQUIRE(sample::run_process({kProgram, "synth", "trip_planning", "--count", "2", "--difficulty", "1", "--random-tries", "100", "--db", store}, {}).exit_code == 0);

@@ -11,13 +11,21 @@
 namespace gauntlet {
 namespace {
 
-RecallFigures figures_of(std::vector<float> shares) {
+RecallFigures figures_of(std::vector<QueryRecall> shares) {
   if (shares.empty()) return {};
-  std::sort(shares.begin(), shares.end());
+  const auto count = static_cast<double>(shares.size());
+  std::sort(shares.begin(), shares.end(), [](const QueryRecall& a, const QueryRecall& b) { return a.chosen < b.chosen; });
+  double chosen = 0, attainable = 0;
+  for (const auto& share : shares) {
+    chosen += share.chosen;
+    attainable += share.attainable;
+  }
   return {.queries = static_cast<std::int64_t>(shares.size()),
-          .mean = std::accumulate(shares.begin(), shares.end(), 0.0) / static_cast<double>(shares.size()),
-          .tenth = shares[shares.size() / 10],
-          .least = shares.front()};
+          .mean = chosen / count,
+          .tenth = shares[shares.size() / 10].chosen,
+          .least = shares.front().chosen,
+          .attainable = attainable / count,
+          .of_attainable = chosen / attainable};
 }
 
 }  // namespace
@@ -33,7 +41,7 @@ RecallReport measure_recall(const ModelWeights& weights, std::span<const std::ve
   std::iota(pages.begin(), pages.end(), 0);
 
   RecallReport report;
-  std::vector<std::vector<float>> shares(static_cast<std::size_t>(config.layers));
+  std::vector<std::vector<QueryRecall>> shares(static_cast<std::size_t>(config.layers));
   const auto first = static_cast<std::size_t>(config.index_topk);  // the first query that has to choose
   for (std::size_t number = 0; number < sequences.size(); ++number) {
     const std::span<const std::int32_t> ids = sequences[number];
@@ -50,7 +58,7 @@ RecallReport measure_recall(const ModelWeights& weights, std::span<const std::ve
     for (std::size_t i = 0; i < shares.size() && ids.size() > first; ++i) shares[i].insert(shares[i].end(), recall.layers[i].begin() + static_cast<std::ptrdiff_t>(first), recall.layers[i].end());
     if (done) done(number + 1);
   }
-  std::vector<float> all;
+  std::vector<QueryRecall> all;
   for (auto& layer : shares) {
     all.insert(all.end(), layer.begin(), layer.end());
     report.layers.push_back(figures_of(std::move(layer)));

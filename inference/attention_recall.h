@@ -1,7 +1,7 @@
 #pragma once
 
 // How well the indexer's choice covers attention: along the sparse model's own way through a text, the share of what each query would pay to
-// all positions that falls on those chosen for it.
+// all positions that falls on those chosen for it, beside the largest share that a set of as many positions has.
 
 #include <cstdint>
 #include <functional>
@@ -15,7 +15,9 @@ namespace gauntlet {
 /// Over queries that have more positions before them than are chosen; all 0 where there is none.
 struct RecallFigures {
   std::int64_t queries = 0;
-  double mean = 0.0, tenth = 0.0, least = 0.0;  ///< `tenth`: a tenth of the queries has less
+  double mean = 0.0, tenth = 0.0, least = 0.0;  ///< of the chosen positions; `tenth`: a tenth of the queries has less
+  double attainable = 0.0;                      ///< mean of what each query's best positions have
+  double of_attainable = 0.0;                   ///< mean / attainable
 };
 
 struct RecallReport {

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "core/error.h"
 #include "inference/backend_case.h"
@@ -12,7 +14,7 @@
 
 namespace gauntlet {
 
-TEST_CASE("the recall is 1 while all positions are chosen, then what a direct computation of dense attention gives") {
+TEST_CASE("recall and attainable are 1 while all positions are chosen, then what a direct computation of dense attention and a sort of it give") {
   for (const char* name : {"v32-tiny", "v32-mid"}) {
     CAPTURE(name);
     const GoldenCase golden = load_golden_case(name);
@@ -33,15 +35,26 @@ TEST_CASE("the recall is 1 while all positions are chosen, then what a direct co
         const auto row = std::span(chosen.layers[static_cast<std::size_t>(layer)]).subspan(static_cast<std::size_t>(position) * topk, topk);
         return std::vector<std::int32_t>(row.begin(), std::find(row.begin(), row.end(), -1));
       };
-      std::size_t compared = 0, partial = 0;
-      float worst = 0;
+      std::size_t compared = 0, partial = 0, below_best = 0;
+      float worst = 0, worst_best = 0;
       ReferenceModel::Sequence sequence;
       reference.forward(sequence, golden.ids, {.dense_attention = [&](int layer, std::int64_t position, std::span<const float> paid) {
-                          const float found = recall.layers[static_cast<std::size_t>(layer)][static_cast<std::size_t>(position)];
+                          const auto [found, attainable] = recall.layers[static_cast<std::size_t>(layer)][static_cast<std::size_t>(position)];
                           float expected = 0;
                           for (const auto s : positions(layer, position)) expected += paid[static_cast<std::size_t>(s)];
                           worst = std::max(worst, std::fabs(found - expected));
-                          if (position < static_cast<std::int64_t>(topk)) CHECK(found == 1.0f);
+                          std::vector<float> sorted(paid.begin(), paid.end());
+                          std::sort(sorted.begin(), sorted.end(), std::greater<>());
+                          float best = 0;
+                          for (std::size_t i = 0; i < std::min(topk, sorted.size()); ++i) best += sorted[i];
+                          worst_best = std::max(worst_best, std::fabs(attainable - best));
+                          CHECK(attainable >= found);
+                          CHECK(attainable <= 1.0f);
+                          below_best += found < attainable;
+                          if (position < static_cast<std::int64_t>(topk)) {
+                            CHECK(found == 1.0f);
+                            CHECK(attainable == 1.0f);
+                          }
                           partial += found > 0.0f && found < 1.0f;
                           ++compared;
                         },
@@ -49,6 +62,8 @@ TEST_CASE("the recall is 1 while all positions are chosen, then what a direct co
       CHECK(compared == layers * golden.ids.size());
       CHECK(partial == layers * (golden.ids.size() - topk));
       CHECK(worst < 1e-3f);
+      CHECK(worst_best < 1e-3f);
+      CHECK(below_best > 0);
     }
   }
 }
@@ -63,16 +78,23 @@ TEST_CASE("a report counts the queries that had to choose, of each layer and of 
   CHECK(told == 3);
   CHECK(report.tokens == static_cast<std::int64_t>(3 * topk + 10));
   REQUIRE(report.layers.size() == static_cast<std::size_t>(golden.weights.config.layers));
-  double mean = 0;
+  double mean = 0, attainable = 0;
   for (const auto& layer : report.layers) {
     CHECK(layer.queries == 10);
     CHECK((0 < layer.least && layer.least <= layer.tenth && layer.tenth <= 1 && layer.least <= layer.mean && layer.mean < 1));
+    CHECK((layer.mean < layer.attainable && layer.attainable < 1));
+    CHECK(layer.of_attainable < 1);
+    CHECK(layer.of_attainable == doctest::Approx(layer.mean / layer.attainable));
+    attainable += layer.attainable / static_cast<double>(report.layers.size());
     mean += layer.mean / static_cast<double>(report.layers.size());
   }
   CHECK(report.all.queries == static_cast<std::int64_t>(10 * report.layers.size()));
   CHECK(report.all.mean == doctest::Approx(mean));
+  CHECK(report.all.attainable == doctest::Approx(attainable));
+  CHECK(report.all.of_attainable == doctest::Approx(mean / attainable));
   const RecallReport none = measure_recall(golden.weights, std::span(sequences).first(1), 1);
   CHECK(none.all.queries == 0);
+  CHECK((none.all.attainable == 0 && none.all.of_attainable == 0));
 }
 
 TEST_CASE("models without an indexer and sequences that are too long have no recall") {

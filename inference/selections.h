@@ -14,9 +14,15 @@ struct Selections {
   std::vector<std::vector<std::int32_t>> experts;  ///< [layers][tokens × experts_per_token], ascending; empty in dense layers. CUDA only
 };
 
-/// How much of the attention that a query would pay to all positions before it falls on those that its layer's indexer chose.
+/// Of the attention that a query would pay to all positions up to its own, mean over heads: the shares of two sets of index_topk positions. Both
+/// are 1 where all positions are attended to.
+struct QueryRecall {
+  float chosen = 1.0f;                             ///< of the set that the layer's indexer chose
+  float attainable = 1.0f;                         ///< of the best set: where the sum over heads is largest
+};
+
 struct AttentionRecall {
-  std::vector<std::vector<float>> layers;          ///< [layers][tokens], mean over heads; 1 where all positions are attended to; empty without an indexer
+  std::vector<std::vector<QueryRecall>> layers;    ///< [layers][tokens]; empty without an indexer
 };
 
 }  // namespace gauntlet

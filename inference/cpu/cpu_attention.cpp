@@ -196,7 +196,7 @@ void CpuAttention::run_heads(const CpuLayer& layer, const std::vector<CpuToken>&
 }
 
 /// The queries in latent space are those that attention has just used.
-void CpuAttention::measure_recall(const std::vector<CpuToken>& tokens, const CpuLayerCache& cache, const std::int32_t* chosen, float* shares) {
+void CpuAttention::measure_recall(const std::vector<CpuToken>& tokens, const CpuLayerCache& cache, const std::int32_t* chosen, QueryRecall* shares) {
   const auto heads = static_cast<std::size_t>(config_.heads), topk = static_cast<std::size_t>(config_.index_topk);
   pool_.run(tokens.size(), [&](std::size_t t, int) {
     if (!chooses(tokens[t])) return;
@@ -214,19 +214,28 @@ void CpuAttention::measure_recall(const std::vector<CpuToken>& tokens, const Cpu
                      .scale = static_cast<float>(config_.softmax_scale()),
                      .weights = weights.data(),
                      .out = mixed.data()});
-    double share = 0;
+    std::vector<double> sums(positions, 0.0);
     for (std::size_t h = 0; h < heads; ++h) {
       const float* head = weights.data() + h * positions;  // not divided by their sum
-      double all = 0, inside = 0;
+      double all = 0;
       for (std::size_t s = 0; s < positions; ++s) all += head[s];
-      for (std::size_t i = 0; i < topk; ++i) inside += head[chosen[t * topk + i]];
-      share += inside / all;
+      for (std::size_t s = 0; s < positions; ++s) sums[s] += head[s] / all;
     }
-    shares[t] = static_cast<float>(share / static_cast<double>(heads));
+    // Both sets are summed over the very values that the best one is selected by, in order of position: no rounding puts it below the other.
+    const std::vector<float> paid(sums.begin(), sums.end());
+    std::vector<std::uint64_t> keys;
+    std::vector<std::int32_t> best;
+    select_top(paid, config_.index_topk, keys, best);
+    const auto share = [&](const std::int32_t* set) {
+      double inside = 0;
+      for (std::size_t i = 0; i < topk; ++i) inside += paid[static_cast<std::size_t>(set[i])];
+      return static_cast<float>(inside / static_cast<double>(heads));
+    };
+    shares[t] = {.chosen = share(chosen + t * topk), .attainable = share(best.data())};
   });
 }
 
-void CpuAttention::run(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const float* x, CpuLayerCache& cache, float* y, std::vector<std::int32_t>* chosen, std::vector<float>* recall) {
+void CpuAttention::run(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const float* x, CpuLayerCache& cache, float* y, std::vector<std::int32_t>* chosen, std::vector<QueryRecall>* recall) {
   const auto heads = static_cast<std::size_t>(config_.heads), count = tokens.size();
   const auto mixed_width = heads * static_cast<std::size_t>(config_.v_dim);
   project(layer, tokens, x);
@@ -248,7 +257,7 @@ void CpuAttention::run(const CpuLayer& layer, const std::vector<CpuToken>& token
     run_tokens(layer, tokens, cache, into);
   }
   if (recall != nullptr) {
-    recall->resize(recall->size() + count, 1.0f);
+    recall->resize(recall->size() + count);
     measure_recall(tokens, cache, into, recall->data() + recall->size() - count);
   }
   products_.multiply(layer.output, {mixed_.data(), static_cast<std::ptrdiff_t>(mixed_width), static_cast<int>(count)}, {y, config_.dim});

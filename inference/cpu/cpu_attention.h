@@ -33,8 +33,8 @@ class CpuAttention {
   CpuAttention(const ModelConfig& config, Products& products, const RopeTable& rope, bool dense);
 
   /// y [tokens, dim] = attention of the layer over x [tokens, dim] (normed). Writes the tokens' cache entries first, so tokens of one
-  /// sequence see each other. `chosen`, if not null, receives [tokens × index_topk] positions, `recall` [tokens] shares (AttentionRecall).
-  void run(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const float* x, CpuLayerCache& cache, float* y, std::vector<std::int32_t>* chosen, std::vector<float>* recall = nullptr);
+  /// sequence see each other. `chosen`, if not null, receives [tokens × index_topk] positions, `recall` [tokens] shares.
+  void run(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const float* x, CpuLayerCache& cache, float* y, std::vector<std::int32_t>* chosen, std::vector<QueryRecall>* recall = nullptr);
 
  private:
   /// What one token attends to.
@@ -55,7 +55,7 @@ class CpuAttention {
   void attend(const CpuToken& token, std::size_t index, std::size_t first_head, std::size_t last_head, const CpuLayerCache& cache, const Choice& choice, std::vector<float>& weights);
   void run_tokens(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const CpuLayerCache& cache, std::int32_t* chosen);
   void run_heads(const CpuLayer& layer, const std::vector<CpuToken>& tokens, const CpuLayerCache& cache, std::int32_t* chosen);
-  void measure_recall(const std::vector<CpuToken>& tokens, const CpuLayerCache& cache, const std::int32_t* chosen, float* shares);
+  void measure_recall(const std::vector<CpuToken>& tokens, const CpuLayerCache& cache, const std::int32_t* chosen, QueryRecall* shares);
   void report(const Choice& choice, std::size_t index, std::int32_t* chosen) const;
 
   const ModelConfig& config_;
