@@ -8,6 +8,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -223,8 +224,8 @@ class Prefetch:
         except BaseException as error:  # handed to the consumer
             self._put(error)
 
-    def get(self) -> Batch | None:
-        """The next batch, None when the data has ended or `close` was called."""
+    def get(self, waiting: Callable[[], None] | None = None, patience: float = 1.0) -> Batch | None:
+        """The next batch, None when the data has ended or `close` was called. Calls `waiting` once if that takes longer than `patience`."""
         begin = time.monotonic()
         while True:
             try:
@@ -233,6 +234,9 @@ class Prefetch:
             except queue.Empty:
                 if self.reader.shards.stop.is_set():
                     return None
+                if waiting and time.monotonic() - begin > patience:
+                    waiting()
+                    waiting = None
         self.waited += time.monotonic() - begin
         if isinstance(item, BaseException):
             raise item

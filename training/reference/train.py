@@ -81,7 +81,7 @@ class Trainer:
             torch.set_float32_matmul_precision("high")  # inputs of float32 products are bfloat16 values: TF32 takes them exactly
             torch._dynamo.config.recompile_limit = 64
         self.stop = threading.Event()
-        self.step, self.tokens, self.elapsed, self.loads = 0, 0, 0.0, None
+        self.step, self.tokens, self.elapsed = 0, 0, 0.0
         content = self._load_model()
         self.model.to(self.device)
         print("kernels:", self.model.choose_kernels(self.device), flush=True)
@@ -185,11 +185,24 @@ class Trainer:
     def save(self) -> None:
         checkpoint.save(self.path, self.model, stage=self.o.stage, optimizers=self.optimizers.state_dict(), step=self.step, tokens=self.tokens,
                         elapsed=self.elapsed, data=self.data_state, options={k: v for k, v in vars(self.o).items()})
-        if self.o.delete_consumed and self.data_state:
-            for shard in range(1, self.data_state.get("oldest", 0)):
-                path = self.reader.shards.path(shard)
-                if os.path.exists(path):
-                    os.remove(path)
+        if self.o.delete_consumed:
+            for path in self._consumed():
+                os.remove(path)
+
+    def _consumed(self) -> list[str]:
+        """Shards that lie there and that a checkpoint of now would not need."""
+        paths = [self.reader.shards.path(shard) for shard in range(1, (self.data_state or {}).get("oldest", 0))]
+        return [path for path in paths if os.path.exists(path)]
+
+    def _waiting(self) -> None:
+        """No batch for a while: the generator may be waiting for shards to go, and those go only with a checkpoint."""
+        if not self.o.delete_consumed:
+            return
+        if self._consumed():
+            self.save()
+        else:
+            print(f"waiting for {self.reader.shards.path(self.reader.shard)}; all shards from {self.reader.oldest_shard()} on, and the first, are still needed. "
+                  "A generator that waits for shards to go must be allowed more of them", flush=True)
 
     def run(self) -> None:
         o = self.o
@@ -248,7 +261,7 @@ class Trainer:
         """Micro-batches of the next step on the device; empty at the end of the data. The copies overlap the running step."""
         batches = []
         for _ in range(self.o.accumulate):
-            batch = prefetch.get()
+            batch = prefetch.get(self._waiting)
             if batch is None:
                 break
             batches.append(batch.to(self.device))

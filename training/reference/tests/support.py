@@ -15,6 +15,7 @@ from config import load_config  # noqa: E402
 from model import Model  # noqa: E402
 
 SIZES = os.path.join(HERE, "..", "sizes", "test.json")
+torch.set_num_threads(1)  # the products are tiny
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 
 

@@ -125,6 +125,41 @@ class Training(unittest.TestCase):
             for (name, a), b in zip(whole.model.state_dict().items(), again.model.state_dict().values()):
                 self.assertTrue(torch.equal(a, b), name)
 
+    def test_a_generator_that_waits_for_shards_to_be_deleted_and_the_trainer_do_not_wait_for_each_other(self):
+        with tempfile.TemporaryDirectory() as folder:
+            whole, data, most, given_up = os.path.join(folder, "whole"), os.path.join(folder, "data"), 3, threading.Event()
+            synthetic.make(whole, 7, 1500, shortest=100, longest=120)
+            os.mkdir(data)
+
+            def shards():
+                return [n for n in os.listdir(data) if n.endswith(".safetensors")]
+
+            def generate():
+                for name in sorted(os.listdir(whole), key=lambda n: (n.endswith(".json"), n)):  # the manifest last
+                    while len(shards()) > most and not given_up.wait(0.01):
+                        pass
+                    if given_up.is_set():
+                        return
+                    os.rename(os.path.join(whole, name), os.path.join(data, name))
+
+            def give_up():
+                given_up.set()
+                trainer.stop.set()
+
+            generator, watch = threading.Thread(target=generate), threading.Timer(240, give_up)
+            generator.start()
+            trainer = Trainer(self.arguments(data, os.path.join(folder, "out"), tokens=10**9, config=SIZES, vocab_size=256, follow=True, delete_consumed=True, held_out=0, log_every=1000))
+            trainer.reader.options.look_ahead, trainer.reader.shards.poll = 8, 0.01
+            watch.start()
+            trainer.run()
+            watch.cancel()
+            give_up()
+            generator.join()
+            self.assertTrue(os.path.exists(os.path.join(data, "tokens.json")))
+            self.assertEqual(trainer.reader.shard, 7)
+            self.assertIn("tokens-00000.safetensors", shards())
+            self.assertNotIn("tokens-00001.safetensors", shards())
+
     def test_the_stages_chain_and_the_indexer_learns_in_the_warm_up_alone(self):
         with tempfile.TemporaryDirectory() as folder:
             data, paths = os.path.join(folder, "data"), [os.path.join(folder, s) for s in ("dense", "warmup", "sparse")]
