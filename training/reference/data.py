@@ -32,13 +32,14 @@ class DataOptions:
     passes: int = 1
     start_shard: int = 0  # a stage may begin where an earlier one stopped
     chunk: int = 8192
+    vocab_size: int | None = None  # of the model: larger ids are refused
 
 
 class Shards:
     """The folder as a growing list of shards."""
 
-    def __init__(self, folder: str, follow: bool, poll: float = 0.5, stop: threading.Event | None = None):
-        self.folder, self.follow, self.poll = folder, follow, poll
+    def __init__(self, folder: str, follow: bool, poll: float = 0.5, stop: threading.Event | None = None, vocab_size: int | None = None):
+        self.folder, self.follow, self.poll, self.vocab_size = folder, follow, poll, vocab_size
         self.stop = stop or threading.Event()
         self.loaded: dict[int, dict] = {}
 
@@ -60,8 +61,13 @@ class Shards:
             if done or self.stop.is_set():
                 return None
             self.stop.wait(self.poll)
-        self.loaded[shard] = read_numpy(self.path(shard))
-        return self.loaded[shard]
+        arrays = read_numpy(self.path(shard))
+        ids = arrays["input_ids"]
+        if self.vocab_size and len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.vocab_size:
+            raise ValueError(f"{self.path(shard)}: found ids {int(ids.min())} to {int(ids.max())}; accepted: 0 to {self.vocab_size - 1}, the model's vocabulary "
+                             "(--vocab-size N gives a new model another)")
+        self.loaded[shard] = arrays
+        return arrays
 
     def document(self, reference: tuple[int, int]) -> Document:
         shard = self.get(reference[0])
@@ -88,7 +94,7 @@ class Reader:
 
     def __init__(self, options: DataOptions, state: dict | None = None, stop: threading.Event | None = None):
         self.options = options
-        self.shards = Shards(options.folder, options.follow, stop=stop)
+        self.shards = Shards(options.folder, options.follow, stop=stop, vocab_size=options.vocab_size)
         state = state or {"pass": 0, "shard": options.start_shard, "next": 0, "buffer": [], "dropped": 0, "documents": 0, "tokens": 0}
         self.epoch, self.shard, self.next = state["pass"], state["shard"], state["next"]
         self.dropped, self.documents, self.tokens = state["dropped"], state["documents"], state["tokens"]

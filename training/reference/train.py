@@ -27,7 +27,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     p.add_argument("--data", required=True, help="folder of tokens-*.safetensors")
     p.add_argument("--out", required=True, help="folder for checkpoint.pt, log.csv, log.svg")
     p.add_argument("--config", help="a file of sizes/; not needed with --init or --resume")
-    p.add_argument("--vocab-size", type=int, help="instead of the manifest's or the file's")
+    p.add_argument("--vocab-size", type=int, help="of a new model; else the manifest's, and where that is not written yet (--follow) the file's")
     p.add_argument("--init", help="checkpoint whose weights this stage starts from")
     p.add_argument("--resume", action="store_true", help="continue the run in --out, if it has a checkpoint")
     p.add_argument("--seconds", type=float, help="budget; the schedule follows the elapsed share")
@@ -105,7 +105,7 @@ class Trainer:
     def _data_options(self) -> DataOptions:
         o = self.o
         return DataOptions(o.data, o.batch_tokens, grid=o.stage != "dense", follow=o.follow, held_out=o.held_out, longest=o.longest, seed=o.seed, passes=o.passes,
-                           start_shard=o.start_shard)
+                           start_shard=o.start_shard, vocab_size=self.model.config.vocab_size)
 
     def _load_model(self) -> dict | None:
         """Sets the model; returns the run to continue, if there is one."""

@@ -71,6 +71,13 @@ class Data(unittest.TestCase):
             thread.join()
             self.assertEqual(tokens, sum(len(reader.shards.get(i)["input_ids"]) for i in range(2)))
 
+    def test_ids_beyond_the_vocabulary_are_refused_with_what_was_found(self):
+        with tempfile.TemporaryDirectory() as folder:
+            synthetic.make(folder, 1, 2000, vocab=300)
+            with self.assertRaisesRegex(ValueError, r"tokens-00000.safetensors: found ids 0 to 29\d; accepted: 0 to 255"):
+                Reader(DataOptions(folder, 512, held_out=0, chunk=64, vocab_size=256)).next_batch()
+            self.assertIsNotNone(Reader(DataOptions(folder, 512, held_out=0, chunk=64, vocab_size=300)).next_batch())
+
 
 class Optimising(unittest.TestCase):
     def test_singular_values_go_to_about_one(self):
