@@ -30,6 +30,7 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     p.add_argument("--vocab-size", type=int, help="of a new model; else the manifest's, and where that is not written yet (--follow) the file's")
     p.add_argument("--init", help="checkpoint whose weights this stage starts from")
     p.add_argument("--resume", action="store_true", help="continue the run in --out, if it has a checkpoint")
+    p.add_argument("--overwrite", action="store_true", help="begin anew although --out has a checkpoint")
     p.add_argument("--seconds", type=float, help="budget; the schedule follows the elapsed share")
     p.add_argument("--tokens", type=float, help="budget in tokens, instead or as well")
     p.add_argument("--batch-tokens", type=int, help="tokens a micro-batch, padding included (grids: a multiple of 24576)")
@@ -64,6 +65,8 @@ def parse_arguments(arguments=None) -> argparse.Namespace:
     a = p.parse_args(arguments)
     if not a.seconds and not a.tokens:
         p.error("a budget is needed: --seconds or --tokens")
+    if a.resume and a.overwrite:
+        p.error("found --resume and --overwrite; accepted: one of them")
     for name, key in (("batch_tokens", "tokens"), ("muon_lr", "muon"), ("adam_lr", "adam"), ("indexer_lr", "indexer"), ("decay_share", "decay")):
         if getattr(a, name) is None:
             setattr(a, name, DEFAULTS[a.stage][key])
@@ -116,6 +119,8 @@ class Trainer:
                 raise ValueError(f"{self.path}: holds stage {content['stage']}; wanted: {o.stage}")
             self.model = checkpoint.model_from(content, dtype)
             return content
+        if os.path.exists(self.path) and not o.overwrite:
+            raise ValueError(f"{self.path}: found a checkpoint of an earlier run; accepted: --resume to continue it, --overwrite to begin anew, or another --out")
         torch.manual_seed(o.seed)
         if o.init:
             self.model = checkpoint.model_from(checkpoint.load(o.init), dtype)
@@ -252,10 +257,11 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
                 log.pause()
+        stopped = self.stop.is_set() and not self.done()  # closing sets it too
         self.save()
         prefetch.close()
         log.close()
-        print(f"{'stopped' if not self.done() and pending else 'done'}: step {self.step}, {self.tokens / 1e6:.2f} M tokens, {self.elapsed:.0f} s; {self.path}", flush=True)
+        print(f"{'stopped' if stopped else 'done'}: step {self.step}, {self.tokens / 1e6:.2f} M tokens, {self.elapsed:.0f} s; {self.path}", flush=True)
 
     def _next(self, prefetch: Prefetch) -> list:
         """Micro-batches of the next step on the device; empty at the end of the data. The copies overlap the running step."""

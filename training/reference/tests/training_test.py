@@ -105,7 +105,7 @@ class Optimising(unittest.TestCase):
 
 class Training(unittest.TestCase):
     def setUp(self):
-        self.enterContext(contextlib.redirect_stdout(io.StringIO()))
+        self.printed = self.enterContext(contextlib.redirect_stdout(io.StringIO()))
 
     def arguments(self, folder, out, stage="dense", tokens=4000, **more):
         words = ["--stage", stage, "--data", folder, "--out", out, "--tokens", str(tokens), "--batch-tokens", "512", "--held-out", "4", "--log-every", "2",
@@ -125,6 +125,11 @@ class Training(unittest.TestCase):
             parts.losses = lambda *x: (parts.stop.set() if parts.step == 3 else None, losses(*x))[1]
             parts.run()
             self.assertLess(parts.step, whole.step)
+            self.assertIn("\ndone: ", self.printed.getvalue())
+            self.assertIn("\nstopped: step 4,", self.printed.getvalue())
+            with self.assertRaisesRegex(ValueError, "checkpoint.pt: found a checkpoint of an earlier run; accepted: --resume"):
+                Trainer(self.arguments(data, os.path.join(folder, "b"), config=SIZES))
+            self.assertEqual(Trainer(self.arguments(data, os.path.join(folder, "b"), config=SIZES, overwrite=True)).step, 0)
             again = Trainer(self.arguments(data, os.path.join(folder, "b"), resume=True))
             self.assertEqual(again.step, 4)
             again.run()
