@@ -36,6 +36,12 @@ def load(path: str) -> dict:
     return torch.load(path, map_location="cpu", weights_only=False)
 
 
+def stages(content: dict) -> list[dict]:
+    """The stages that led to a checkpoint, first to last, each with its options and how far it went."""
+    last = {key: content[key] for key in ("stage", "step", "tokens", "elapsed", "options") if key in content}
+    return content.get("earlier", []) + [last] if last else []
+
+
 def model_from(content: dict, dtype: torch.dtype) -> Model:
     config: ModelConfig = config_from_dict(content["config"])
     model = Model(config, dtype)

@@ -248,6 +248,11 @@ class Prefetch:
             raise item
         return item
 
+    def ended(self) -> bool:
+        """Whether the data is known to have ended: nothing but its end is left to get."""
+        with self.queue.mutex:
+            return bool(self.queue.queue) and self.queue.queue[0] is None
+
     def close(self) -> None:
         self.reader.shards.stop.set()
         self.thread.join(timeout=5)

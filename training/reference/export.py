@@ -89,15 +89,24 @@ def write_weights(folder: str, tensors: dict, most: int) -> list[str]:
     return names
 
 
-def last_figures(log: str | None) -> dict:
-    """The last value of each column of a training log."""
-    if not log or not os.path.exists(log):
-        return {}
-    figures = {}
+def last_figures(log: str) -> dict:
+    """The last row of a training log that holds every figure of its steps: loss, and recall where the log has it. One row, never a mixture."""
     with open(log, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            figures.update({key: value for key, value in row.items() if value})
-    return figures
+        rows = list(csv.DictReader(file))
+    with_recall = [row for row in rows if row.get("recall")]
+    measured = [row for row in (with_recall or rows) if row.get("loss")]
+    whole = [row for row in measured if row.get("valid_all")] or measured
+    return {key: value for key, value in whole[-1].items() if value} if whole else {}
+
+
+def stage_options(content: dict) -> str:
+    """Every stage's options, for the card; paths say nothing to others."""
+    parts = []
+    for stage in checkpoint.stages(content):
+        options = {k: v for k, v in stage.get("options", {}).items() if k not in ("data", "out", "init", "config")}
+        parts.append(f"<details><summary>Options of stage {stage['stage']}: {stage['step']} steps, {stage['tokens'] / 1e6:.1f} M tokens, {stage['elapsed']:.0f} s</summary>\n\n"
+                     f"```json\n{json.dumps(options, indent=1, default=str)}\n```\n</details>")
+    return "\n\n".join(parts) or "Options: none recorded."
 
 
 def model_card(model: Model, kind: str, content: dict, logs: list[str]) -> str:
@@ -107,11 +116,10 @@ def model_card(model: Model, kind: str, content: dict, logs: list[str]) -> str:
     parts = []
     for log in logs:
         figures = last_figures(log)
-        parts.append(f"### {os.path.basename(os.path.dirname(os.path.abspath(log)))}\n\n| figure | last value |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in figures.items()))
+        parts.append(f"### {os.path.basename(os.path.dirname(os.path.abspath(log)))}\n\n| figure | last measured step |\n|---|---|\n" + "\n".join(f"| {key} | {value} |" for key, value in figures.items()))
     total = sum(p.numel() for p in model.parameters())
-    values = {"parameters": f"{total / 1e6:.1f} M", "active": f"{active_weights(model.config) / 1e6:.1f} M", "format": kind, "sizes": sizes, "stage": content.get("stage", "none"),
-              "steps": str(content.get("step", 0)), "tokens": f"{content.get('tokens', 0) / 1e6:.1f} M", "seconds": f"{content.get('elapsed', 0):.0f}",
-              "options": json.dumps({k: v for k, v in content.get("options", {}).items() if k not in ("data", "out", "init")}, indent=1, default=str), "logs": "\n\n".join(parts) or "none given"}
+    values = {"parameters": f"{total / 1e6:.1f} M", "active": f"{active_weights(model.config) / 1e6:.1f} M", "format": kind, "sizes": sizes,
+              "options": stage_options(content), "logs": "\n\n".join(parts) or "none given"}
     for key, value in values.items():
         template = template.replace("{{" + key + "}}", value)
     return template
@@ -123,6 +131,10 @@ def export(model: Model, folder: str, kind: str, tokenizer: str | None = None, m
     files = {"config.json": hugging_face_config(model.config, kind), "generation_config.json": {"bos_token_id": model.config.bos_token_id, "eos_token_id": model.config.eos_token_id}}
     if tokenizer:
         shutil.copyfile(tokenizer, os.path.join(folder, "tokenizer.json"))
+        beside = os.path.join(os.path.dirname(os.path.abspath(tokenizer)), "tokenizer_config.json")
+        if os.path.exists(beside):  # it knows more, as the padding's token
+            shutil.copyfile(beside, os.path.join(folder, "tokenizer_config.json"))
+    if tokenizer and not os.path.exists(beside):
         with open(tokenizer, encoding="utf-8") as file:
             text = {entry["id"]: entry["content"] for entry in json.load(file).get("added_tokens", [])}
         files["tokenizer_config.json"] = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": model.config.max_position_embeddings,
@@ -142,7 +154,7 @@ if __name__ == "__main__":
     p.add_argument("checkpoint")
     p.add_argument("folder")
     p.add_argument("--format", choices=("bf16", "fp8", "f32"), default="bf16")
-    p.add_argument("--tokenizer", help="tokenizer.json to copy")
+    p.add_argument("--tokenizer", help="tokenizer.json to copy, and the tokenizer_config.json beside it")
     p.add_argument("--log", action="append", default=[], help="log.csv of a stage, for the model card; may be repeated")
     p.add_argument("--file-mb", type=float, help="several files of at most so many MB (10^6 bytes), with an index")
     a = p.parse_args()

@@ -22,11 +22,13 @@ class StepStatistics:
         self.count = len(batches)
         self.loss = self.loads = self.kl = self.recall = None
 
-    def add(self, loss: torch.Tensor, out: Output) -> None:
+    def add(self, loss: torch.Tensor | None, out: Output) -> None:
+        """No loss: it was not computed."""
         def plus(a, b):
             return b if a is None else a + b
 
-        self.loss = plus(self.loss, loss.detach())
+        if loss is not None:
+            self.loss = plus(self.loss, loss.detach())
         if out.loads:
             self.loads = plus(self.loads, torch.stack(out.loads))
         if out.kl:
@@ -35,7 +37,7 @@ class StepStatistics:
 
     def figures(self) -> dict:
         """Reads the device: waits for it."""
-        out = {"loss": float(self.loss) / max(1, self.loss_tokens)}
+        out = {} if self.loss is None else {"loss": float(self.loss) / max(1, self.loss_tokens)}
         if self.loads is not None:
             share = self.loads / self.loads.sum(-1, keepdim=True).clamp_min(1)
             out["expert_load_max"] = float(share.max()) * share.shape[-1]  # 1: even

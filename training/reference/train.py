@@ -84,6 +84,7 @@ class Trainer:
             torch.set_float32_matmul_precision("high")  # inputs of float32 products are bfloat16 values: TF32 takes them exactly
             torch._dynamo.config.recompile_limit = 64
         self.stop = threading.Event()
+        self.earlier: list[dict] = []  # what the stages before this one were told and how far they went
         self.step, self.tokens, self.elapsed = 0, 0, 0.0
         content = self._load_model()
         self.model.to(self.device)
@@ -118,12 +119,15 @@ class Trainer:
             if content["stage"] != o.stage:
                 raise ValueError(f"{self.path}: holds stage {content['stage']}; wanted: {o.stage}")
             self.model = checkpoint.model_from(content, dtype)
+            self.earlier = content.get("earlier", [])
             return content
         if os.path.exists(self.path) and not o.overwrite:
             raise ValueError(f"{self.path}: found a checkpoint of an earlier run; accepted: --resume to continue it, --overwrite to begin anew, or another --out")
         torch.manual_seed(o.seed)
         if o.init:
-            self.model = checkpoint.model_from(checkpoint.load(o.init), dtype)
+            content = checkpoint.load(o.init)
+            self.model = checkpoint.model_from(content, dtype)
+            self.earlier = checkpoint.stages(content)
         elif o.config:
             manifest = read_manifest(o.data)
             size = o.vocab_size or manifest.get("vocabulary_size") or manifest.get("vocab_size")
@@ -148,6 +152,12 @@ class Trainer:
         o = self.o
         return bool((o.seconds and self.elapsed >= o.seconds) or (o.tokens and self.tokens >= o.tokens))
 
+    def last_step(self, tokens: int) -> bool:
+        """Whether a step of so many tokens, as long as the average one, uses the budget up."""
+        o = self.o
+        by_time = o.seconds and self.elapsed + self.elapsed / max(1, self.step) >= o.seconds
+        return bool(by_time or (o.tokens and self.tokens + tokens >= o.tokens))
+
     def losses(self, batches: list, measure: bool) -> StepStatistics:
         """Forward and backward of one step's micro-batches; all figures stay on the device."""
         statistics = StepStatistics(batches)
@@ -159,7 +169,7 @@ class Trainer:
                 total = loss / max(1, statistics.loss_tokens)
             else:
                 with torch.no_grad():
-                    loss = self.model.loss(out.hidden, batch)[0] if measure else out.hidden.new_zeros((), dtype=torch.float32)
+                    loss = self.model.loss(out.hidden, batch)[0] if measure else None
             if out.balance and self.o.stage != "warmup" and self.o.balance_weight:
                 total = total + self.o.balance_weight * torch.stack(out.balance).sum() / len(batches)
             if out.kl:
@@ -189,7 +199,7 @@ class Trainer:
 
     def save(self) -> None:
         checkpoint.save(self.path, self.model, stage=self.o.stage, optimizers=self.optimizers.state_dict(), step=self.step, tokens=self.tokens,
-                        elapsed=self.elapsed, data=self.data_state, options={k: v for k, v in vars(self.o).items()})
+                        elapsed=self.elapsed, data=self.data_state, options={k: v for k, v in vars(self.o).items()}, earlier=self.earlier)
         if self.o.delete_consumed:
             for path in self._consumed():
                 os.remove(path)
@@ -216,11 +226,16 @@ class Trainer:
         prefetch = Prefetch(self.reader, pin=self.device.type == "cuda")
         pending = self._next(prefetch)
         if not pending:
+            if self.stop.is_set():
+                print("stopped before the first batch", flush=True)
+                return
             raise ValueError(f"{o.data}: no documents to train on")
         self.choose_compiled(pending)
         log = Log(o.out, self.model.config, o.stage, append=self.step > 0)
+        finished = self.done()
         begin, saved, profiler = time.monotonic() - self.elapsed, time.monotonic(), None
-        while pending and not self.stop.is_set() and not self.done():
+        while pending and not self.stop.is_set() and not finished:
+            finished = self.last_step(sum(batch.tokens for batch in pending))
             fraction = self.fraction()
             factor = schedule(fraction, self.step, o.warmup_steps, o.decay_share)
             if o.fp8_aware is not None and not self.fp8_on and fraction >= o.fp8_aware:
@@ -229,7 +244,7 @@ class Trainer:
             if o.profile and self.step == 10:
                 profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA])
                 profiler.__enter__()
-            measuring = self.step % o.log_every == 0
+            measuring = self.step % o.log_every == 0 or finished or prefetch.ended()
             self.optimizers.set_factor(factor)
             statistics = self.losses(pending, measuring)
             self.optimizers.step(o.clip)
@@ -245,11 +260,11 @@ class Trainer:
                 profiler.__exit__(None, None, None)
                 print(profiler.key_averages().table(sort_by="self_cuda_time_total", row_limit=15, max_name_column_width=70), flush=True)
                 profiler = None
-            pending = self._next(prefetch)
+            pending = [] if finished else self._next(prefetch)
             self.elapsed = time.monotonic() - begin
-            if measuring or self.done() or not pending:
+            if measuring or not pending:
                 figures, scores = log.figures(statistics), {}
-                if self.step % o.validate_every == 0 or self.done() or not pending or (self.step - 1) % o.validate_every == 0:
+                if self.step % o.validate_every == 0 or not pending or (self.step - 1) % o.validate_every == 0:
                     scores = validate(self.model, self.validation, o.stage, self.device)
                 log.write(dict(step=self.step, tokens=self.tokens, seconds=round(self.elapsed, 2), lr_factor=round(factor, 5),
                                data_wait_s=round(prefetch.waited, 2), dropped=self.reader.dropped), {**figures, **scores})
@@ -257,7 +272,7 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
                 log.pause()
-        stopped = self.stop.is_set() and not self.done()  # closing sets it too
+        stopped = self.stop.is_set() and not finished  # closing sets it too
         self.save()
         prefetch.close()
         log.close()

@@ -1,3 +1,4 @@
+import json
 import os
 import tempfile
 import unittest
@@ -7,7 +8,7 @@ import torch
 from support import random_document, random_model
 
 from batch import make_grid
-from export import export
+from export import export, last_figures, model_card
 from fp8 import dequantise, fake_quantise, quantise
 from reload import read_weights, reload
 
@@ -44,6 +45,34 @@ class Export(unittest.TestCase):
                 again = reload(path)
                 self.assertEqual(again.config, model.config)
                 self.assertTrue(torch.equal(again.logits(again(batch, "sparse").hidden), model.logits(model(batch, "sparse").hidden)))
+
+    def test_the_tokenizer_s_own_configuration_goes_along(self):
+        with tempfile.TemporaryDirectory() as folder:
+            tokenizer, out = os.path.join(folder, "tokenizer.json"), os.path.join(folder, "out")
+            added = [{"id": i, "content": text} for i, text in enumerate(("<b>", "<e>"))]
+            for name, value in (("tokenizer.json", {"added_tokens": added}), ("tokenizer_config.json", {"pad_token": "<p>"})):
+                with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                    json.dump(value, file)
+            for expected in ("pad_token", "eos_token"):
+                export(random_model(), out, "f32", tokenizer)
+                with open(os.path.join(out, "tokenizer_config.json"), encoding="utf-8") as file:
+                    self.assertEqual(json.load(file)[expected], {"pad_token": "<p>", "eos_token": "<e>"}[expected])
+                if expected == "pad_token":
+                    os.remove(os.path.join(folder, "tokenizer_config.json"))
+
+    def test_the_card_shows_one_row_of_a_log_and_the_options_of_every_stage(self):
+        with tempfile.TemporaryDirectory() as folder:
+            log = os.path.join(folder, "log.csv")
+            with open(log, "w", encoding="utf-8") as file:
+                file.write("step,loss,valid_all,recall\n1,5,5.5,0.1\n3,4,4.5,0.2\n5,3,,0.3\n6,,3.5,\n")
+            self.assertEqual(last_figures(log), {"step": "3", "loss": "4", "valid_all": "4.5", "recall": "0.2"})
+            stage = {"step": 7, "tokens": 2_000_000, "elapsed": 9.0}
+            content = {**stage, "stage": "warmup", "options": {"adam_lr": 0.25, "out": "here"}, "earlier": [{**stage, "stage": "dense", "options": {"adam_lr": 0.125}}]}
+            card = model_card(random_model(), "f32", content, [log])
+            for text in ("stage dense: 7 steps, 2.0 M tokens, 9 s", '"adam_lr": 0.125', "stage warmup", '"adam_lr": 0.25'):
+                self.assertIn(text, card)
+            self.assertNotIn("here", card.split("## Sizes")[0])
+            self.assertNotIn("{{", card)
 
     def test_an_fp8_folder_holds_the_weights_that_fp8_aware_training_used(self):
         model = random_model()

@@ -11,6 +11,7 @@ import torch
 
 from support import DEVICES, SIZES, random_document, random_model
 
+import checkpoint
 import synthetic
 from batch import make_grid, make_pack
 from data import DataOptions, Reader
@@ -185,11 +186,31 @@ class Training(unittest.TestCase):
             with open(os.path.join(paths[1], "log.csv"), encoding="utf-8") as file:
                 kl = [float(row["kl"]) for row in csv.DictReader(file)]
             self.assertLess(min(kl[-2:]), kl[0])
+            with open(os.path.join(paths[1], "log.csv"), encoding="utf-8") as file:
+                last = list(csv.DictReader(file))[-1]
+            self.assertEqual(int(last["step"]), warm.step)
+            self.assertTrue(last["recall"] and last["valid_all"] and float(last["loss"]) > 1)
             Trainer(self.arguments(data, paths[2], "sparse", 1500, init=os.path.join(paths[1], "checkpoint.pt"), fp8_aware=True)).run()
             with open(os.path.join(paths[2], "log.csv"), encoding="utf-8") as file:
                 row = list(csv.DictReader(file))[0]
             self.assertTrue(row["recall"] and row["recall_2"] and row["valid_all"] and row["mfu"])
             self.assertTrue(os.path.exists(os.path.join(paths[2], "log.svg")))
+            stages = checkpoint.stages(checkpoint.load(os.path.join(paths[2], "checkpoint.pt")))
+            self.assertEqual([stage["stage"] for stage in stages], ["dense", "warmup", "sparse"])
+            self.assertEqual([stage["options"]["tokens"] for stage in stages], [1500, 3000, 1500])
+
+    def test_the_last_step_is_measured_whichever_budget_ends_the_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            data = os.path.join(folder, "data")
+            synthetic.make(data, 1, 4000, longest=100)
+            for name, budget in (("tokens", dict(tokens=2500)), ("seconds", dict(tokens=10**9, seconds=1.5)), ("data", dict(tokens=10**9))):
+                out = os.path.join(folder, name)
+                trainer = Trainer(self.arguments(data, out, "sparse", config=SIZES, log_every=1000, **budget))
+                trainer.run()
+                with open(os.path.join(out, "log.csv"), encoding="utf-8") as file:
+                    rows = list(csv.DictReader(file))
+                self.assertEqual(int(rows[-1]["step"]), trainer.step)
+                self.assertTrue(rows[-1]["recall"] and rows[-1]["valid_all"], name)
 
     def test_a_gpu_step_gives_the_loss_and_gradients_of_the_cpu(self):
         if "cuda" not in DEVICES:
