@@ -13,8 +13,7 @@ mkdir -p "$work/data"
 
 domain=(--oracle trip_planning)
 "$gauntlet" export tokens "${domain[@]}" --text --levels 1:2,2:3,3:4,4:0.4,5:0.1 --modes thinking:5,chat:1 --count 4000 --out "$work/texts"
-cat "$work"/texts/text-*.jsonl | shuf --random-source=<(yes) > "$work/corpus.jsonl"
-"$python" make_tokenizer.py --text "$work/corpus.jsonl" --vocab 4096 --documents 3000 --out "$work/tokenizer"
+"$python" make_tokenizer.py --text "$work/texts" --shuffle 1 --vocab 4096 --documents 3000 --out "$work/tokenizer"
 
 most_shards=450 shards=0
 export_part() { # name, documents, levels, seed
