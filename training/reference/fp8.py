@@ -1,5 +1,8 @@
 """FP8 block weights: e4m3 values with one power-of-two scale for each 128 x 128 block.
 
+Where 128 does not divide the rows or the columns, all blocks along them share the largest scale: transformers, dequantising on load, takes
+the block's size for rows / blocks (80 for 160 rows), and so finds the same values.
+
 `quantise` makes what a checkpoint stores, `dequantise` what an engine multiplies with, and `fake_quantise` trains through both: its
 value is exactly dequantise(quantise(w)), its gradient that of the identity.
 """
@@ -18,12 +21,17 @@ def _blocks(weight: torch.Tensor) -> torch.Tensor:
     return padded.unflatten(-1, (-1, BLOCK)).unflatten(-3, (-1, BLOCK))
 
 
-def _scales(blocks: torch.Tensor) -> torch.Tensor:
+def _scales(blocks: torch.Tensor, rows: int, cols: int) -> torch.Tensor:
     """The least power of two s with amax / s <= 448, for each block: [..., R/128, 1, C/128, 1].
 
     The exponent is read from the bits, since log2 may round differently on two devices.
     """
-    least = blocks.abs().amax(dim=(-3, -1), keepdim=True).clamp_min(1e-10) * (1.0 / LARGEST)
+    most = blocks.abs().amax(dim=(-3, -1), keepdim=True)
+    if rows % BLOCK:
+        most = most.amax(dim=-4, keepdim=True).expand_as(most)
+    if cols % BLOCK:
+        most = most.amax(dim=-2, keepdim=True).expand_as(most)
+    least = most.clamp_min(1e-10) * (1.0 / LARGEST)
     bits = least.view(torch.int32)
     exponent = ((bits >> 23) & 0xFF) + ((bits & 0x7FFFFF) != 0).to(torch.int32)
     return (exponent << 23).view(torch.float32)
@@ -31,7 +39,7 @@ def _scales(blocks: torch.Tensor) -> torch.Tensor:
 
 def _rounded(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     blocks = _blocks(weight.float())
-    scales = _scales(blocks)
+    scales = _scales(blocks, *weight.shape[-2:])
     return (blocks / scales).clamp(-LARGEST, LARGEST).to(torch.float8_e4m3fn), scales
 
 

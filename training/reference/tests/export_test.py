@@ -27,6 +27,19 @@ class Fp8(unittest.TestCase):
         fake.backward(seed)
         self.assertTrue(torch.equal(w.grad, seed))
 
+    def test_blocks_along_a_side_that_128_does_not_divide_share_a_scale(self):
+        w = torch.ones(160, 384)
+        w[:128, :128], w[128:, 128:256] = 8.0, 4.0
+        values, scales = quantise(w)
+        self.assertEqual(list(scales.shape), [2, 3])
+        self.assertTrue(torch.equal(scales[0], scales[1]))
+        self.assertEqual(scales[0].tolist(), [8 / 256, 4 / 256, 1 / 256])
+        even = values.float().unflatten(0, (2, 80)).unflatten(2, (3, 128)) * scales[:, None, :, None]  # rows / blocks to a block
+        self.assertTrue(torch.equal(even.flatten(2).flatten(0, 1), dequantise(values, scales)))
+        stacked = quantise(torch.stack([w, 2 * w]))[1]
+        self.assertTrue(torch.equal(stacked[0], scales) and torch.equal(stacked[1], 2 * scales))
+        self.assertFalse(torch.equal(*quantise(torch.cat([w[:128], torch.ones(128, 384)]))[1].unbind(0)))
+
     def test_the_scale_is_the_least_power_of_two_that_holds_the_block(self):
         for largest, scale in ((448.0, 1.0), (449.0, 2.0), (224.0, 0.5), (1.0, 2.0**-8)):
             self.assertEqual(float(quantise(torch.full((1, 1), largest))[1]), scale)
