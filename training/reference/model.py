@@ -1,6 +1,5 @@
 """The whole `deepseek_v32` model. Parameters are named as in the public checkpoints (experts are stacked in memory, split on disk)."""
 
-import functools
 import math
 from dataclasses import dataclass, field
 from functools import partial
@@ -132,9 +131,6 @@ class Model(nn.Module):
                 x = layer.attend_packed(x, cos, sin, batch.starts, batch.longest)
             else:
                 attend = layer.attend_warmup if stage == "warmup" else layer.attend_grid
-                if measure or not torch.is_grad_enabled():
-                    # Seldom run: not worth a compilation for each shape.
-                    attend = functools.partial(Layer.attend_warmup if stage == "warmup" else Layer.attend_grid, layer)
                 if measure or not torch.is_grad_enabled():
                     # Rare: not worth compiling once more for every row length.
                     attend = partial(Layer.attend_warmup if stage == "warmup" else Layer.attend_grid, layer)
