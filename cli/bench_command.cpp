@@ -218,7 +218,7 @@ void add_bench_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<BenchOptions>();
   BenchOptions& o = *options;
   command->add_option("--db", o.store, "The store with the tasks; episodes go there too")->type_name("FILE")->capture_default_str();
-  command->add_option("--model", o.model.model, "builtin (the model that comes with this program), oracle, noop, constant, echo, random, greedy, replay:RUN, a checkpoint's folder, or the URL of an OpenAI-compatible endpoint")->type_name("MODEL")->capture_default_str();
+  command->add_option("--model", o.model.model, "builtin (the model that comes with this program), oracle, tutor, noop, constant, echo, random, greedy, replay:RUN, a checkpoint's folder, or the URL of an OpenAI-compatible endpoint")->type_name("MODEL")->capture_default_str();
   command->add_option("--model-name", o.model.model_name, "Model at the endpoint; default: the first that it lists")->type_name("NAME");
   command->add_option("--api-key-env", o.model.api_key_env, "Environment variable that holds the endpoint's key; default: no key is sent")->type_name("VARIABLE");
   command->add_flag("--stream,!--no-stream", o.model.stream, "Ask the endpoint for a stream (the default), or for whole replies");
@@ -260,7 +260,7 @@ void add_bench_command(CLI::App& app, Context& context) {
       .description = "An episode counts as done once it is stored durably. Episodes that end in infrastructure faults (endpoint gone, time-outs, replies that are no replies) are "
                      "stored unscored and tried again by the same command; they are never scored as failures. Ctrl-C stops cleanly, and the same command plays what is missing. "
                      "More --repeats or more tasks make a run grow.\n\n"
-                     "Built-in agents need no language model. oracle solves through the tools alone; noop says that it is done; constant hands in an empty answer; echo hands in "
+                     "Built-in agents need no language model. oracle solves through the tools alone; tutor does so in small steps, each written down; noop says that it is done; constant hands in an empty answer; echo hands in "
                      "the task's own text; random looks around at random; greedy takes the first or the cheapest of everything. replay:RUN plays the messages of another run again.",
       .examples = {{"The built-in model, always its most likely token", "gauntlet bench --db t.db --model builtin --temperature 0"},
                    {"The oracle, four episodes of each task", "gauntlet bench --db t.db --model oracle --repeats 4"},

@@ -50,7 +50,7 @@ TEST_CASE("the recall of a text and of a run's episodes is reported by layer; de
 
   Context context;
   REQUIRE(sample::run_process({kProgram, "synth", "trip_planning", "--count", "2", "--difficulty", "1", "--random-tries", "100", "--db", store}, {}).exit_code == 0);
-  CHECK(error_of([&] { recall_report({.folder = model, .store = store}); }, folder.path()) == "DIR/t.db holds no run");
+  CHECK(error_of([&] { recall_report({.folder = model, .store = store}); }, folder.path()) == "DIR/t.db holds no run of a checkpoint on this machine");
   std::string runs[2];
   for (const bool dense : {false, true}) {
     BenchOptions bench;

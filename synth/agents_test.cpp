@@ -154,7 +154,7 @@ TEST_CASE("an unknown agent is a usage error that suggests the nearest") {
   } catch (const Error& error) {
     CHECK(error.kind() == ErrorKind::Usage);
     CHECK(std::string(error.what()) ==
-          "unknown agent \"gredy\" (did you mean \"greedy\"?); accepted: oracle, noop, constant, echo, random, greedy");
+          "unknown agent \"gredy\" (did you mean \"greedy\"?); accepted: oracle, tutor, noop, constant, echo, random, greedy");
   }
 }
 
