@@ -8,6 +8,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "agent/worker_threads.h"
@@ -238,11 +239,14 @@ void Run::write() {
 
 void Run::list_pending() {
   RunRecord record = plan_.record;
-  record.requested = static_cast<std::int64_t>(plan_.work.size());
-  summary_.requested = record.requested;
+  summary_.requested = static_cast<std::int64_t>(plan_.work.size());
   const bool is_new = !store_.find_run(record.run_id).has_value();
-  store_.put_run(record);
   const auto done = store_.completed_slots(record.run_id);
+  // What an earlier call with another choice of tasks has played was asked for too.
+  const std::set<Store::Slot> wanted(plan_.work.begin(), plan_.work.end());
+  const auto others = std::count_if(done.begin(), done.end(), [&](const auto& slot) { return !wanted.contains(slot); });
+  record.requested = summary_.requested + others;
+  store_.put_run(record);
   for (const auto& slot : plan_.work) {
     if (done.contains(slot)) {
       ++summary_.completed_before;

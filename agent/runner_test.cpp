@@ -88,6 +88,19 @@ TEST_CASE("resuming runs exactly what is missing, and a run may grow") {
   CHECK(bench.contents().size() == 12);
 }
 
+TEST_CASE("a run that goes on with other tasks counts those of before as asked for") {
+  RunStage bench(6, 2);
+  const auto all = bench.plan.work;
+  bench.plan.work.assign(all.begin(), all.begin() + 5);
+  bench.run();
+  bench.plan.work.assign(all.begin() + 4, all.end());
+  const RunSummary summary = bench.run();
+  CHECK(summary.requested == 8);
+  CHECK(summary.completed_before == 1);
+  CHECK(balances(summary));
+  CHECK(bench.store.find_run("run")->requested == 12);
+}
+
 TEST_CASE("results do not depend on how many episodes are in flight") {
   std::map<Store::Slot, std::string> one;
   for (const int in_flight : {1, 16}) {

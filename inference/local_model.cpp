@@ -97,7 +97,11 @@ ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& can
 
   const bool complete = collector->finish_ == EngineFinish::StopToken;
   ReplyDecoder decoder(*codec_, request);
-  for (const auto id : collector->ids_) decoder.feed(id);
+  std::int64_t thinking = 0;
+  for (const auto id : collector->ids_) {
+    const auto deltas = decoder.feed(id);
+    thinking += !deltas.empty() && deltas.front().kind == ReplyDelta::Kind::Reasoning ? 1 : 0;
+  }
   decoder.finish(complete);
   const auto finish = [&] {
     if (collector->finish_ == EngineFinish::ContextFull) return FinishReason::ContextFull;
@@ -107,7 +111,7 @@ ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& can
   if (complete) codec_->remember(prompt, collector->ids_);
   return {.message = decoder.message(),
           .finish = finish(),
-          .usage = {.prompt_tokens = static_cast<std::int64_t>(prompt.ids.size()), .completion_tokens = static_cast<std::int64_t>(collector->ids_.size()), .reasoning_tokens = 0, .cached_tokens = collector->cached_},
+          .usage = {.prompt_tokens = static_cast<std::int64_t>(prompt.ids.size()), .completion_tokens = static_cast<std::int64_t>(collector->ids_.size()), .reasoning_tokens = thinking, .cached_tokens = collector->cached_},
           .tokens = {.prompt_ids = std::move(prompt.ids), .ids = collector->ids_, .logprobs = collector->logprobs_},
           .malformed_call = decoder.malformed_call()};
 }
