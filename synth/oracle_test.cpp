@@ -6,65 +6,19 @@
 #include <regex>
 #include <set>
 
-#include "agent/rollout.h"
-#include "synth/blueprint.h"
-#include "synth/solver.h"
-#include "verifiers/verify.h"
+#include "synth/play_table.h"
 
 namespace gauntlet {
 
 namespace {
 
-struct Play {
-  Episode episode;
-  std::string said;   ///< all thinking
-  std::string shown;  ///< the prompt and all tool results
-  int errors = 0;
-  std::size_t widest = 0;  ///< most calls in one message
-};
-
-class Table {
+class Table : public PlayTable {
  public:
-  Table()
-      : runtime_(std::make_shared<EnvRuntime>(std::make_shared<const EnvSpec>(spec_))),
-        tools_(std::make_shared<const std::vector<ToolSpec>>(spec_.tool_specs())) {}
-
-  Candidate draw(int level, std::uint64_t from) const {
-    for (std::uint64_t seed = from;; ++seed) {
-      if (auto candidate = draw_candidate(spec_, {.level = level, .ranges = {}}, "", seed)) return std::move(*candidate);
-    }
-  }
-
   /// The oracle at the candidate's problem, in `world` (its own unless another is given).
-  Play play(const Candidate& candidate, OracleStyle style, std::uint64_t seed,
-            std::shared_ptr<const World> world = nullptr) const {
-    if (!world) world = candidate.world;
-    const CompiledProblem compiled(candidate.problem, *world);
-    const auto optimum = candidate.problem.sense == ObjectiveSense::None ? std::nullopt : solve(compiled).optimum;
-    Verifier verifier(compiled, spec_, optimum);
-    OracleAgent oracle(planner_, candidate.problem, style, Rng(seed));
-    EpisodeSetup setup{.session = Session(runtime_, world), .user_prompt = candidate.prompt, .tools = tools_};
-    setup.limits.max_steps = 3000;
-    setup.limits.max_tool_calls = 3000;
-    setup.judge = [&](const std::optional<std::string>& answer) { return verifier.verify(answer); };
-    const CancelFlag never{false};
-    Play out{.episode = run_episode(oracle, std::move(setup), never)};
-    for (const auto& message : out.episode.messages) {
-      if (message.role == Role::Assistant) out.said += message.reasoning + "\n";
-      out.widest = std::max(out.widest, message.tool_calls.size());
-      if (message.role == Role::User || message.role == Role::Tool) out.shown += message.content + "\n";
-      if (message.role == Role::Tool && message.content.find("\"error\"") != std::string::npos) ++out.errors;
-    }
-    return out;
+  Play play(const Candidate& candidate, OracleStyle style, std::uint64_t seed, std::shared_ptr<const World> world = nullptr) const {
+    OracleAgent oracle(planner(), candidate.problem, style, Rng(seed));
+    return PlayTable::play(candidate, oracle, std::move(world));
   }
-
-  const EnvSpec& spec() const { return spec_; }
-
- private:
-  EnvSpec spec_ = load_builtin_domain("trip_planning");
-  Planner planner_{spec_};
-  std::shared_ptr<EnvRuntime> runtime_;
-  std::shared_ptr<const std::vector<ToolSpec>> tools_;
 };
 
 std::vector<std::string> matches(const std::string& text, const std::string& pattern) {

@@ -10,12 +10,6 @@
 #include "synth/slips.h"
 
 namespace gauntlet {
-namespace {
-
-void add_line(std::string& notes, const std::string& line) { notes += (notes.empty() ? "" : "\n") + line; }
-
-}  // namespace
-
 TutorStyle draw_tutor_style(Rng& rng) { return {.parallel = rng.chance(880'000), .slip_per_million = 80'000}; }
 
 TutorAgent::TutorAgent(const Planner& planner, Problem problem, TutorPlan plan, TutorStyle style, Rng rng)
@@ -101,12 +95,16 @@ int TutorAgent::narrowing_member(const std::vector<int>& groups) const {
   return -1;
 }
 
+/// All groups have the same members.
+const TutorMember& TutorAgent::member_of(int table) const {
+  const auto& members = plan_.groups.front().members;
+  return *std::find_if(members.begin(), members.end(), [&](const auto& candidate) { return candidate.table == table; });
+}
+
 std::vector<PlannedCall> TutorAgent::listings(const std::vector<int>& tables) const {
   std::vector<PlannedCall> calls;
   for (const int table : tables) {
-    const auto& members = plan_.groups.front().members;
-    const auto member = std::find_if(members.begin(), members.end(), [&](const auto& candidate) { return candidate.table == table; });
-    const auto call = planner_.list(table, {{member->within_column, Json(place_)}});
+    const auto call = planner_.list(table, {{member_of(table).within_column, Json(place_)}});
     if (call && !seen_.called(*call)) calls.push_back(*call);
   }
   return calls;
@@ -116,16 +114,15 @@ std::vector<PlannedCall> TutorAgent::listings(const std::vector<int>& tables) co
 std::vector<PlannedCall> TutorAgent::details(const std::vector<int>& tables) const {
   std::vector<PlannedCall> calls;
   for (const int table : tables) {
-    const auto& members = plan_.groups.front().members;
-    const auto member = std::find_if(members.begin(), members.end(), [&](const auto& candidate) { return candidate.table == table; });
+    const TutorMember& member = member_of(table);
     const WorldTable& data = seen_.world().tables[static_cast<std::size_t>(table)];
     std::vector<int> columns{data.key_column};
     for (std::size_t i = 0; i < data.columns.size(); ++i) {
       if (data.columns[i].type == ColumnType::Integer || data.columns[i].type == ColumnType::Number) columns.push_back(static_cast<int>(i));
     }
-    for (const int row : judge_.rows_at(*member, place_)) {
-      auto call = planner_.tell(table, judge_.key(*member, row), columns);
-      if (!call) call = planner_.tell(table, judge_.key(*member, row), {columns.begin() + 1, columns.end()});
+    for (const int row : judge_.rows_at(member, place_)) {
+      auto call = planner_.tell(table, judge_.key(member, row), columns);
+      if (!call) call = planner_.tell(table, judge_.key(member, row), {columns.begin() + 1, columns.end()});
       if (call && !seen_.called(*call)) calls.push_back(*call);
     }
   }

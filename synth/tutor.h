@@ -39,6 +39,7 @@ class TutorAgent : public ChatModel {
   void take_in(const std::vector<Message>& messages, std::string& notes);
   std::vector<PlannedCall> plan_calls(std::string& notes, std::string& answer);
   std::vector<PlannedCall> go_to(const std::string& place);
+  const TutorMember& member_of(int table) const;
   std::vector<PlannedCall> listings(const std::vector<int>& tables) const;
   std::vector<PlannedCall> details(const std::vector<int>& tables) const;
   std::vector<PlannedCall> judge_here(std::string& notes, std::string& answer);

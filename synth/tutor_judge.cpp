@@ -29,9 +29,9 @@ TutorRule merged(const TutorRule& base, const TutorRule& extra) {
   return out;
 }
 
-void add_line(std::string& notes, const std::string& line) { notes += (notes.empty() ? "" : "\n") + line; }
-
 }  // namespace
+
+void add_line(std::string& notes, const std::string& line) { notes += (notes.empty() ? "" : "\n") + line; }
 
 const WorldColumn& TutorJudge::column(const TutorMember& member, int column) const {
   return seen_.tables[static_cast<std::size_t>(member.table)].columns[static_cast<std::size_t>(column)];

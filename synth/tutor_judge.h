@@ -15,6 +15,9 @@ struct TutorVerdict {
   std::vector<int> rows;  ///< for each member of the group, the row chosen; empty if it does not fit
 };
 
+/// Notes are lines.
+void add_line(std::string& notes, const std::string& line);
+
 class TutorJudge {
  public:
   /// All must outlive it; `seen` may grow in between.

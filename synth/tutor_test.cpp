@@ -7,64 +7,21 @@
 #include <set>
 #include <sstream>
 
-#include "agent/rollout.h"
-#include "synth/blueprint.h"
-#include "synth/solver.h"
-#include "verifiers/verify.h"
+#include "synth/play_table.h"
 
 namespace gauntlet {
 namespace {
 
-struct Play {
-  Episode episode;
-  std::string notes;
-  int errors = 0;
-  std::size_t widest = 0;  ///< most calls in one message
-};
-
-class Table {
+class Table : public PlayTable {
  public:
-  Table() : runtime_(std::make_shared<EnvRuntime>(std::make_shared<const EnvSpec>(spec_))), tools_(std::make_shared<const std::vector<ToolSpec>>(spec_.tool_specs())) {}
-
-  Candidate draw(int level, std::uint64_t from) const {
-    for (std::uint64_t seed = from;; ++seed) {
-      if (auto candidate = draw_candidate(spec_, {.level = level, .ranges = {}}, "", seed)) return std::move(*candidate);
-    }
-  }
-
-  Play play(const Candidate& candidate, ChatModel& model) const {
-    const CompiledProblem compiled(candidate.problem, *candidate.world);
-    const auto optimum = candidate.problem.sense == ObjectiveSense::None ? std::nullopt : solve(compiled).optimum;
-    Verifier verifier(compiled, spec_, optimum);
-    EpisodeSetup setup{.session = Session(runtime_, candidate.world), .user_prompt = candidate.prompt, .tools = tools_};
-    setup.limits.max_steps = 3000;
-    setup.limits.max_tool_calls = 3000;
-    setup.judge = [&](const std::optional<std::string>& answer) { return verifier.verify(answer); };
-    const CancelFlag never{false};
-    Play out{.episode = run_episode(model, std::move(setup), never)};
-    for (const auto& message : out.episode.messages) {
-      if (message.role == Role::Assistant) out.notes += message.reasoning + "\n";
-      out.widest = std::max(out.widest, message.tool_calls.size());
-      if (message.role == Role::Tool && message.content.find("\"error\"") != std::string::npos) ++out.errors;
-    }
-    return out;
-  }
+  using PlayTable::play;
 
   Play play(const Candidate& candidate, TutorStyle style, std::uint64_t seed) const {
-    auto plan = tutor_plan(candidate.problem, spec_);
+    auto plan = tutor_plan(candidate.problem, spec());
     REQUIRE(plan);
-    TutorAgent tutor(planner_, candidate.problem, std::move(*plan), style, Rng(seed));
+    TutorAgent tutor(planner(), candidate.problem, std::move(*plan), style, Rng(seed));
     return play(candidate, tutor);
   }
-
-  const EnvSpec& spec() const { return spec_; }
-  const Planner& planner() const { return planner_; }
-
- private:
-  EnvSpec spec_ = load_builtin_domain("trip_planning");
-  Planner planner_{spec_};
-  std::shared_ptr<EnvRuntime> runtime_;
-  std::shared_ptr<const std::vector<ToolSpec>> tools_;
 };
 
 bool mentions_other_group(const Problem& problem, const Node& node, const std::string& group) {
@@ -99,7 +56,7 @@ TEST_CASE("the tutor solves what it takes on, through tools, without a wrong cal
     for (std::uint64_t seed = 0; seed < 40; ++seed) {
       const Candidate candidate = table.draw(level, 1000 * seed);
       const Play play = table.play(candidate, TutorStyle{.parallel = true, .slip_per_million = 0}, seed);
-      INFO("level ", level, ", seed ", seed, "\n", play.notes);
+      INFO("level ", level, ", seed ", seed, "\n", play.said);
       CHECK(play.episode.score.value == 1.0);
       CHECK(play.errors == 0);
     }
@@ -112,7 +69,7 @@ TEST_CASE("every sum in the tutor's notes is right, and every verdict on it") {
   int seen = 0;
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     const Play play = table.play(table.draw(3, 1000 * seed), TutorStyle{}, seed);
-    for (std::sregex_iterator it(play.notes.begin(), play.notes.end(), sum), end; it != end; ++it, ++seen) {
+    for (std::sregex_iterator it(play.said.begin(), play.said.end(), sum), end; it != end; ++it, ++seen) {
       const std::smatch& m = *it;
       const int total = std::stoi(m[3]), bound = std::stoi(m[5]);
       CHECK(std::stoi(m[1]) + std::stoi(m[2]) == total);
@@ -168,7 +125,7 @@ TEST_CASE("a misspelt call is noticed, repaired, and does no harm") {
       const Play play = table.play(table.draw(2, 100 * seed), TutorStyle{.parallel = parallel, .slip_per_million = 1'000'000}, seed);
       CHECK(play.episode.score.value == 1.0);
       CHECK(play.errors <= 1);
-      if (play.errors == 1) CHECK(play.notes.find("That call failed: ") != std::string::npos);
+      if (play.errors == 1) CHECK(play.said.find("That call failed: ") != std::string::npos);
       slips += play.errors;
     }
   }
