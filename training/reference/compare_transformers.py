@@ -28,13 +28,7 @@ def write_random(folder: str, sizes: str, kind: str, length: int, seed: int = 3)
     """A model whose norms, biases and scores are far from their first values, so that every part shows."""
     model = Model(load_config(sizes), torch.float32)
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            noise = torch.randn(p.shape, generator=generator)
-            p.copy_(noise * p.shape[-1] ** -0.5 if p.dim() > 1 else (0.1 * noise if name.endswith("bias") else 1 + 0.1 * noise))
-        for name, b in model.named_buffers():
-            if name.endswith("e_score_correction_bias"):
-                b.copy_(0.1 * torch.randn(b.shape, generator=generator))
+    model.scatter(generator)
     export(model, folder, kind)
     with open(os.path.join(folder, "ids.json"), "w", encoding="utf-8") as file:
         json.dump(torch.randint(2, model.config.vocab_size, (length,), generator=generator).tolist(), file)

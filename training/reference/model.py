@@ -90,6 +90,16 @@ class Model(nn.Module):
                 deviation *= 0.1
             p.copy_(torch.randn(p.shape, generator=generator) * deviation)
 
+    @torch.no_grad()
+    def scatter(self, generator: torch.Generator) -> None:
+        """For checks: norms, biases and scores far from their first values, so that every part shows."""
+        for name, p in self.named_parameters():
+            noise = torch.randn(p.shape, generator=generator)
+            p.copy_(noise * p.shape[-1] ** -0.5 if p.dim() > 1 else (0.1 * noise if name.endswith("bias") else 1 + 0.1 * noise))
+        for name, b in self.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                b.copy_(0.1 * torch.randn(b.shape, generator=generator))
+
     def choose_kernels(self, device: torch.device) -> dict:
         """Takes the fast attention and expert kernels where they are present and right; float32 always runs the plain forms."""
         fast = self.dtype == torch.bfloat16

@@ -19,16 +19,9 @@ torch.set_num_threads(1)  # the products are tiny
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
 
 
-@torch.no_grad()
 def random_model(seed: int = 1, dtype: torch.dtype = torch.float32, **sizes) -> Model:
     model = Model(load_config(SIZES, **sizes), dtype)
-    generator = torch.Generator().manual_seed(seed)
-    for name, p in model.named_parameters():
-        noise = torch.randn(p.shape, generator=generator)
-        p.copy_(noise * p.shape[-1] ** -0.5 if p.dim() > 1 else (0.1 * noise if name.endswith("bias") else 1 + 0.1 * noise))
-    for name, b in model.named_buffers():
-        if name.endswith("e_score_correction_bias"):
-            b.copy_(0.1 * torch.randn(b.shape, generator=generator))
+    model.scatter(torch.Generator().manual_seed(seed))
     return model
 
 
