@@ -161,6 +161,23 @@ inline int shared_limit() {
   return bytes;
 }
 
+/// Compute capability of the current device, as 10 major + minor: 90 for Hopper. Asked for at every launch, so each thread remembers the last device's.
+inline int compute_capability() {
+  thread_local int known_device = -1, known = 0;
+  int device = 0;
+  cuda_check(cudaGetDevice(&device));
+  if (device == known_device) return known;
+  int major = 0, minor = 0;
+  cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  cuda_check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device));
+  known_device = device;
+  known = 10 * major + minor;
+  return known;
+}
+
+/// Whether a kernel may be placed before its predecessor has ended.
+inline bool can_overlap_launches() { return compute_capability() >= 90; }
+
 /// Devices that this process could use; 0 without a driver.
 inline int cuda_devices() {
   int count = 0;

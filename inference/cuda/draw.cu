@@ -1,6 +1,7 @@
 #include "inference/cuda/draw.h"
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 #include "inference/token_mass.h"
 
 namespace gauntlet::kernels {
@@ -190,6 +191,7 @@ __device__ int draw_id(const Row& row, Shared& shared, Cut cut, Mass mass, std::
 
 /// Grid: rows; a block draws one token.
 __global__ void __launch_bounds__(kThreads) draw_kernel(DrawArgs args) {
+  begin_after_previous();
   __shared__ Shared shared;
   const Row row{.logits = args.logits + static_cast<std::int64_t>(blockIdx.x) * args.vocab, .vocab = args.vocab};
   const DrawRow p = args.parameters[blockIdx.x];
@@ -242,8 +244,7 @@ __global__ void __launch_bounds__(kThreads) draw_kernel(DrawArgs args) {
 void draw(const DrawArgs& args, CudaStream stream) {
   require(args.rows >= 0 && args.vocab > 0 && args.vocab <= kMostDrawVocab, ErrorKind::Internal, "draw: rows must not be negative, vocab 1 to 8388608");
   if (args.rows == 0) return;
-  draw_kernel<<<static_cast<unsigned>(args.rows), kThreads, 0, stream>>>(args);
-  cuda_check(cudaGetLastError());
+  start_kernel(draw_kernel, static_cast<unsigned>(args.rows), kThreads, 0, stream, args);
 }
 
 }  // namespace gauntlet::kernels

@@ -1,6 +1,7 @@
 #include "inference/cuda/grouped_product.h"
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 #include "inference/cuda/moe.h"
 
 namespace gauntlet::kernels {
@@ -56,6 +57,7 @@ __device__ void copy_chunk(std::byte* to, const Bf16* row, bool exists, int k, i
 /// one thread.
 template <Product kProduct, bool kVector>
 __global__ void __launch_bounds__(kThreads) grouped_kernel(GroupedArgs args) {
+  begin_after_previous();
   extern __shared__ __align__(128) std::byte shared[];
   const int expert = args.tiles.expert[blockIdx.x];
   if (expert < 0) return;
@@ -170,8 +172,7 @@ void launch(const GroupedArgs& args, CudaStream stream) {
   cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
   // Tiles are the fast index: those of one expert run side by side, and find its weights in the L2 cache.
   const dim3 grid(static_cast<unsigned>(args.tiles.count), static_cast<unsigned>((args.outputs + kOutputsEach - 1) / kOutputsEach));
-  kernel<<<grid, kThreads, kSharedBytes, stream>>>(args);
-  cuda_check(cudaGetLastError());
+  start_kernel(kernel, grid, kThreads, kSharedBytes, stream, args);
 }
 
 template <Product kProduct>

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 
 namespace gauntlet::kernels {
 namespace {
@@ -18,6 +19,7 @@ constexpr int kPad = 8;
 // the rows of its matrix products and the indexer's heads as columns, so that the sum over heads stays in registers.
 template <int kSteps, int kRowTiles, CacheFormat kFormat>
 __global__ void __launch_bounds__(kThreads) index_scores_kernel(const IndexScoresArgs args) {
+  begin_after_previous();
   constexpr int kStride = kSteps * 16 + kPad;
   constexpr int kWarpRows = kTile / kWarps;
   extern __shared__ __align__(16) Bf16 shared[];
@@ -126,8 +128,7 @@ void launch(const IndexScoresArgs& args, CudaStream stream) {
   // Enough blocks for any chip; which block scores which tile does not show in the result.
   const int tiles = (args.longest + kTile - 1) / kTile;
   const int splits = std::clamp(4096 / args.rows, 1, std::min(tiles, 65535));
-  kernel<<<dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(splits)), kThreads, static_cast<std::size_t>(shared), stream>>>(args);
-  cuda_check(cudaGetLastError());
+  start_kernel(kernel, dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(splits)), kThreads, static_cast<std::size_t>(shared), stream, args);
 }
 
 template <CacheFormat kFormat>

@@ -1,6 +1,7 @@
 #include "inference/cuda/moe.h"
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 
 namespace gauntlet::kernels {
 namespace {
@@ -25,6 +26,7 @@ __device__ constexpr int padded(int expert) { return expert + expert / 32; }
 /// Grid: tokens; one warp routes one. Lane l holds experts l, l + 32, …
 template <int kEach>
 __global__ void __launch_bounds__(32) route_kernel(RouteArgs args) {
+  begin_after_previous();
   __shared__ float scores[kEach * 32];
   __shared__ float ranked[padded(kEach * 32)];
   __shared__ std::uint64_t group_keys[kMaxGroups];
@@ -112,6 +114,7 @@ __global__ void __launch_bounds__(32) route_kernel(RouteArgs args) {
 /// numbers its own in the order of tokens. Each warp has one stretch of the list. Tile entries of expert e begin at first / kExpertTile + e,
 /// where they cannot meet those of e + 1.
 __global__ void __launch_bounds__(kDispatchWarps * 32) dispatch_kernel(DispatchArgs args) {
+  begin_after_previous();
   __shared__ int lower_in[kDispatchWarps], own_in[kDispatchWarps];
   const int expert = static_cast<int>(blockIdx.x), lane = lane_id(), warp = static_cast<int>(threadIdx.x) / 32;
   const int slots = args.tokens * args.per_token;
@@ -163,6 +166,7 @@ __global__ void __launch_bounds__(kDispatchWarps * 32) dispatch_kernel(DispatchA
 /// Grid: (tokens, groups of 128 × (4 or 1) columns); a thread makes that many neighbours.
 template <bool kVector>
 __global__ void __launch_bounds__(128) combine_kernel(CombineArgs args) {
+  begin_after_previous();
   constexpr int kEach = kVector ? 4 : 1;
   const int column = (static_cast<int>(blockIdx.y) * 128 + static_cast<int>(threadIdx.x)) * kEach;
   if (column >= args.dim) return;
@@ -200,19 +204,17 @@ void route(const RouteArgs& args, CudaStream stream) {
   if (args.tokens <= 0) return;
   const auto grid = static_cast<unsigned>(args.tokens);
   if (args.experts <= 64) {
-    route_kernel<2><<<grid, 32, 0, stream>>>(args);
+    start_kernel(route_kernel<2>, grid, 32, 0, stream, args);
   } else if (args.experts <= 256) {
-    route_kernel<8><<<grid, 32, 0, stream>>>(args);
+    start_kernel(route_kernel<8>, grid, 32, 0, stream, args);
   } else {
-    route_kernel<16><<<grid, 32, 0, stream>>>(args);
+    start_kernel(route_kernel<16>, grid, 32, 0, stream, args);
   }
-  cuda_check(cudaGetLastError());
 }
 
 void dispatch(const DispatchArgs& args, CudaStream stream) {
   require(args.experts > 0 && args.tokens >= 0 && args.per_token > 0, ErrorKind::Internal, "dispatch: experts and per_token must be positive, tokens not negative");
-  dispatch_kernel<<<static_cast<unsigned>(args.experts), kDispatchWarps * 32, 0, stream>>>(args);
-  cuda_check(cudaGetLastError());
+  start_kernel(dispatch_kernel, static_cast<unsigned>(args.experts), kDispatchWarps * 32, 0, stream, args);
 }
 
 void combine(const CombineArgs& args, CudaStream stream) {
@@ -223,11 +225,10 @@ void combine(const CombineArgs& args, CudaStream stream) {
   const int columns = 128 * (vector ? 4 : 1);
   const dim3 grid(static_cast<unsigned>(args.tokens), static_cast<unsigned>((args.dim + columns - 1) / columns));
   if (vector) {
-    combine_kernel<true><<<grid, 128, 0, stream>>>(args);
+    start_kernel(combine_kernel<true>, grid, 128, 0, stream, args);
   } else {
-    combine_kernel<false><<<grid, 128, 0, stream>>>(args);
+    start_kernel(combine_kernel<false>, grid, 128, 0, stream, args);
   }
-  cuda_check(cudaGetLastError());
 }
 
 }  // namespace gauntlet::kernels

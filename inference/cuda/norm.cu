@@ -1,6 +1,7 @@
 #include "inference/cuda/norm.h"
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 
 namespace gauntlet::kernels {
 namespace {
@@ -14,6 +15,7 @@ bool aligned_16(const void* at) { return reinterpret_cast<std::uintptr_t>(at) % 
 /// Grid: tokens; a block copies one row.
 template <bool kVector>
 __global__ void embed_kernel(EmbedArgs args) {
+  begin_after_previous();
   const Bf16* from = args.table + static_cast<std::int64_t>(args.ids[blockIdx.x]) * args.dim;
   float* to = args.stream + static_cast<std::int64_t>(blockIdx.x) * args.dim;
   if constexpr (kVector) {
@@ -32,6 +34,7 @@ __global__ void embed_kernel(EmbedArgs args) {
 /// Grid: rows, one for each block, or for each warp of it where kWarpRow. A thread sums groups of four elements, `threads` groups apart.
 template <bool kVector, bool kWarpRow>
 __global__ void rms_norm_kernel(RmsNormArgs args) {
+  begin_after_previous();
   __shared__ float scratch[32];
   const int threads = kWarpRow ? 32 : kThreads, thread = static_cast<int>(threadIdx.x) % threads;
   const int row = kWarpRow ? static_cast<int>(blockIdx.x) * (kThreads / 32) + static_cast<int>(threadIdx.x) / 32 : static_cast<int>(blockIdx.x);
@@ -76,6 +79,7 @@ __global__ void rms_norm_kernel(RmsNormArgs args) {
 /// Grid: (rows, groups of kThreads × (4 or 1) columns); a thread makes that many neighbours.
 template <bool kVector>
 __global__ void silu_kernel(SiluArgs args) {
+  begin_after_previous();
   constexpr int kEach = kVector ? 4 : 1;
   const int column = (static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x)) * kEach;
   if (column >= args.width) return;
@@ -100,6 +104,7 @@ __global__ void silu_kernel(SiluArgs args) {
 
 /// Grid: (rows, groups of kThreads columns).
 __global__ void terms_kernel(TermsArgs args) {
+  begin_after_previous();
   const int column = static_cast<int>(blockIdx.y) * kThreads + static_cast<int>(threadIdx.x);
   if (column >= args.columns) return;
   const std::int64_t from = static_cast<std::int64_t>(blockIdx.x) * args.columns + column, to = static_cast<std::int64_t>(blockIdx.x) * args.y_stride + column;
@@ -115,11 +120,10 @@ void embed(const EmbedArgs& args, CudaStream stream) {
   if (args.tokens == 0) return;
   const auto grid = static_cast<unsigned>(args.tokens);
   if (args.dim % 8 == 0 && aligned_16(args.table) && aligned_16(args.stream)) {
-    embed_kernel<true><<<grid, 128, 0, stream>>>(args);
+    start_kernel(embed_kernel<true>, grid, 128, 0, stream, args);
   } else {
-    embed_kernel<false><<<grid, 128, 0, stream>>>(args);
+    start_kernel(embed_kernel<false>, grid, 128, 0, stream, args);
   }
-  cuda_check(cudaGetLastError());
 }
 
 void rms_norm(const RmsNormArgs& args, CudaStream stream) {
@@ -130,16 +134,15 @@ void rms_norm(const RmsNormArgs& args, CudaStream stream) {
   if (args.dim <= kWarpDim) {
     const unsigned grid = (rows + kThreads / 32 - 1) / (kThreads / 32);
     if (vector) {
-      rms_norm_kernel<true, true><<<grid, kThreads, 0, stream>>>(args);
+      start_kernel(rms_norm_kernel<true, true>, grid, kThreads, 0, stream, args);
     } else {
-      rms_norm_kernel<false, true><<<grid, kThreads, 0, stream>>>(args);
+      start_kernel(rms_norm_kernel<false, true>, grid, kThreads, 0, stream, args);
     }
   } else if (vector) {
-    rms_norm_kernel<true, false><<<rows, kThreads, 0, stream>>>(args);
+    start_kernel(rms_norm_kernel<true, false>, rows, kThreads, 0, stream, args);
   } else {
-    rms_norm_kernel<false, false><<<rows, kThreads, 0, stream>>>(args);
+    start_kernel(rms_norm_kernel<false, false>, rows, kThreads, 0, stream, args);
   }
-  cuda_check(cudaGetLastError());
 }
 
 void silu_multiply(const SiluArgs& args, CudaStream stream) {
@@ -150,19 +153,17 @@ void silu_multiply(const SiluArgs& args, CudaStream stream) {
   const int columns = kThreads * (vector ? 4 : 1);
   const dim3 grid(static_cast<unsigned>(args.rows), static_cast<unsigned>((args.width + columns - 1) / columns));
   if (vector) {
-    silu_kernel<true><<<grid, kThreads, 0, stream>>>(args);
+    start_kernel(silu_kernel<true>, grid, kThreads, 0, stream, args);
   } else {
-    silu_kernel<false><<<grid, kThreads, 0, stream>>>(args);
+    start_kernel(silu_kernel<false>, grid, kThreads, 0, stream, args);
   }
-  cuda_check(cudaGetLastError());
 }
 
 void split_terms(const TermsArgs& args, CudaStream stream) {
   require(args.rows >= 0 && args.columns > 0 && args.y_stride >= args.columns, ErrorKind::Internal, "split_terms: rows must not be negative, columns must be positive and fit the stride");
   if (args.rows == 0) return;
   const dim3 grid(static_cast<unsigned>(args.rows), static_cast<unsigned>((args.columns + kThreads - 1) / kThreads));
-  terms_kernel<<<grid, kThreads, 0, stream>>>(args);
-  cuda_check(cudaGetLastError());
+  start_kernel(terms_kernel, grid, kThreads, 0, stream, args);
 }
 
 }  // namespace gauntlet::kernels

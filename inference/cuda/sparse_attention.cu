@@ -1,6 +1,7 @@
 #include "inference/cuda/sparse_attention.h"
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 
 namespace gauntlet::kernels {
 namespace {
@@ -77,6 +78,7 @@ __device__ void load_keys(const SparseAttentionArgs& args, const std::int64_t* r
 // tile of 16 heads: each scores a quarter of the positions, and sums a quarter of the value's columns.
 template <int kRowTiles, int kColumnTiles, int kStages, CacheFormat kFormat>
 __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const SparseAttentionArgs args) {
+  begin_after_previous();
   constexpr int kThreads = kRowTiles * 128;
   extern __shared__ __align__(16) std::byte shared[];
   const CacheLayout& layout = args.layout;
@@ -92,10 +94,10 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
   const int row = static_cast<int>(blockIdx.x), token = args.first + row, part = static_cast<int>(blockIdx.z), parts = static_cast<int>(gridDim.z);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32 % 4, tile_row = thread / 128;
   const int first_head = static_cast<int>(blockIdx.y) * kRowTiles * 16;
-  const int begin = part * kAttentionPart;
+  const int begin = part * args.part;
   const int positions = args.batch.positions[token] + 1;
   const int length = args.chosen == nullptr ? positions : args.form == ListForm::Packed ? min(args.k, positions) : args.k;
-  const int end = min(length, begin + kAttentionPart);
+  const int end = min(length, begin + args.part);
   const int tiles = end > begin ? (end - begin + kTile - 1) / kTile : 0;
 
   for (int i = thread; i < kRowTiles * 16 * (layout.width() / 8); i += kThreads) {
@@ -249,6 +251,7 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
 
 // Grid: rows × heads. Joins the parts in order.
 __global__ void join_parts_kernel(const SparseAttentionArgs args, int parts) {
+  begin_after_previous();
   const int row = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y);
   const auto slot = [&](int part) { return (static_cast<std::int64_t>(row) * parts + part) * args.heads + head; };
   float most = kNone;
@@ -281,8 +284,7 @@ void launch(const SparseAttentionArgs& args, CudaStream stream) {
   // Always the same value: the attribute belongs to the function, which other backends of the process may launch at the same time.
   cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_limit()));
   const dim3 grid(static_cast<unsigned>(args.rows), static_cast<unsigned>((args.heads + kRowTiles * 16 - 1) / (kRowTiles * 16)), static_cast<unsigned>(args.parts()));
-  kernel<<<grid, kRowTiles * 128, static_cast<std::size_t>(at.total), stream>>>(args);
-  cuda_check(cudaGetLastError());
+  start_kernel(kernel, grid, kRowTiles * 128, static_cast<std::size_t>(at.total), stream, args);
 }
 
 template <int kRowTiles, int kColumnTiles, CacheFormat kFormat>
@@ -317,6 +319,7 @@ int sparse_attention_shared_bytes(const CacheLayout& layout, ActivationTerms ter
 
 void sparse_attention(const SparseAttentionArgs& args, CudaStream stream) {
   require(args.heads >= 1 && args.longest >= 0 && (args.chosen == nullptr || args.longest >= args.k), ErrorKind::Internal, "sparse_attention: no heads, or lists longer than said");
+  require(args.part >= kTile && args.part % kTile == 0, ErrorKind::Internal, "sparse_attention: a part must be a multiple of 64 positions");
   if (args.rows == 0) return;
   SparseAttentionArgs work = args;
   work.longest = args.longest < 1 ? 1 : args.longest;  // one part at least, to write the rows without a list
@@ -327,8 +330,7 @@ void sparse_attention(const SparseAttentionArgs& args, CudaStream stream) {
     choose_columns<CacheFormat::Fp8>(work, stream);
   }
   if (work.parts() == 1) return;
-  join_parts_kernel<<<dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(args.heads)), 128, 0, stream>>>(work, work.parts());
-  cuda_check(cudaGetLastError());
+  start_kernel(join_parts_kernel, dim3(static_cast<unsigned>(args.rows), static_cast<unsigned>(args.heads)), 128, 0, stream, work, work.parts());
 }
 
 }  // namespace gauntlet::kernels

@@ -3,8 +3,8 @@
 // Attention in the absorbed form (multi-query: all heads share one latent key, whose first part is the value) over chosen positions of a
 // paged cache. out(t, h) = softmax_s(scale · q(t, h) · k(s)) · k(s)[0, latent).
 //
-// Work is cut into parts of kAttentionPart positions of a token's list, whatever the batch, and parts are joined in order: so a row's bits
-// depend on its own list alone.
+// Work is cut into parts of `part` positions of a token's list, and parts are joined in order: so a row's bits depend on its own list and `part`
+// alone, not on the batch.
 
 #include "inference/cuda/types.h"
 
@@ -25,6 +25,7 @@ struct SparseAttentionArgs {
   int rows = 0;
   int heads = 0;
   int longest = 0;                        ///< at least the longest list among them
+  int part = kAttentionPart;              ///< positions of a part, a multiple of 64
   float scale = 1.0f;
   const Bf16* queries = nullptr;          ///< [batch.tokens, heads, layout.width()]
   const Bf16* queries_low = nullptr;      ///< the same shape
@@ -38,7 +39,7 @@ struct SparseAttentionArgs {
   Bf16* out_low = nullptr;                ///< the same shape
   float* lse = nullptr;                   ///< [rows, heads], natural log of Σ exp; +inf where the list is empty (then out is 0). May be null
 
-  constexpr int parts() const { return (longest + kAttentionPart - 1) / kAttentionPart; }
+  constexpr int parts() const { return (longest + part - 1) / part; }
 };
 
 void sparse_attention(const SparseAttentionArgs& args, CudaStream stream);

@@ -1,6 +1,7 @@
 #include "inference/cuda/top_positions.h"
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 
 namespace gauntlet::kernels {
 namespace {
@@ -84,6 +85,7 @@ __device__ Cut find_cut(const float* scores, int count, unsigned k, unsigned* bi
 
 // A block a row.
 __global__ void __launch_bounds__(kThreads) top_positions_kernel(const TopPositionsArgs args) {
+  begin_after_previous();
   __shared__ unsigned bins[kBins];
   __shared__ unsigned scratch[32];
   __shared__ unsigned found[2];
@@ -131,8 +133,7 @@ __global__ void __launch_bounds__(kThreads) top_positions_kernel(const TopPositi
 void top_positions(const TopPositionsArgs& args, CudaStream stream) {
   require(args.k >= 1 && args.score_stride % 4 == 0, ErrorKind::Internal, "top_positions: k must be at least 1 and the stride a multiple of 4");
   if (args.rows == 0) return;
-  top_positions_kernel<<<static_cast<unsigned>(args.rows), kThreads, 0, stream>>>(args);
-  cuda_check(cudaGetLastError());
+  start_kernel(top_positions_kernel, static_cast<unsigned>(args.rows), kThreads, 0, stream, args);
 }
 
 }  // namespace gauntlet::kernels
