@@ -1,6 +1,7 @@
 #include "inference/cuda/float_linear.h"
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 
 namespace gauntlet::kernels {
 namespace {
@@ -13,6 +14,7 @@ constexpr int kGroup = 128;
 /// Grid: (tiles of kRows rows, tiles of kOutputs outputs); a block makes one tile, each of its warps over its share of the inner dimension.
 template <int kRows, int kOutputs, bool kVector>
 __global__ void __launch_bounds__(kWarps * 32) float_linear_kernel(FloatLinearArgs args) {
+  begin_after_previous();
   __shared__ float sums[kWarps][kRows * kOutputs];
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int first_row = static_cast<int>(blockIdx.x) * kRows, first_output = static_cast<int>(blockIdx.y) * kOutputs;
@@ -56,7 +58,9 @@ __global__ void __launch_bounds__(kWarps * 32) float_linear_kernel(FloatLinearAr
   if (at >= kRows * kOutputs || row >= args.rows || output >= args.outputs) return;
   float total = sums[0][at];
   for (int w = 1; w < kWarps; ++w) total += sums[w][at];
-  args.y[static_cast<std::int64_t>(row) * args.outputs + output] = args.scale * total;
+  const std::int64_t to = static_cast<std::int64_t>(row) * args.outputs + output;
+  const float value = args.scale * total;
+  args.y[to] = args.factors == nullptr ? value : value * args.factors[to];
 }
 
 template <int kRows, int kOutputs>
@@ -64,9 +68,9 @@ void launch(const FloatLinearArgs& args, CudaStream stream) {
   const dim3 grid(static_cast<unsigned>((args.rows + kRows - 1) / kRows), static_cast<unsigned>((args.outputs + kOutputs - 1) / kOutputs));
   const auto aligned = [](const float* at) { return reinterpret_cast<std::uintptr_t>(at) % 16 == 0; };
   if (args.dim % 4 == 0 && aligned(args.x) && aligned(args.weight)) {
-    float_linear_kernel<kRows, kOutputs, true><<<grid, kWarps * 32, 0, stream>>>(args);
+    start_kernel(float_linear_kernel<kRows, kOutputs, true>, grid, kWarps * 32, 0, stream, args);
   } else {
-    float_linear_kernel<kRows, kOutputs, false><<<grid, kWarps * 32, 0, stream>>>(args);
+    start_kernel(float_linear_kernel<kRows, kOutputs, false>, grid, kWarps * 32, 0, stream, args);
   }
 }
 
@@ -86,7 +90,6 @@ void float_linear(const FloatLinearArgs& args, CudaStream stream) {
   } else {
     launch<8, 8>(args, stream);
   }
-  cuda_check(cudaGetLastError());
 }
 
 }  // namespace gauntlet::kernels

@@ -1,6 +1,7 @@
 #pragma once
 
-// Small products that decide something (router, weights of the indexer's heads), in float32 from unrounded inputs: y = scale · W x.
+// Small products that decide something (router, weights of the indexer's heads), in float32 from unrounded inputs: y = scale · W x,
+// times a factor for each of its elements where there are factors.
 
 #include "inference/cuda/types.h"
 
@@ -13,6 +14,7 @@ struct FloatLinearArgs {
   float scale = 1.0f;
   const float* x = nullptr;         ///< [rows, dim]
   const float* weight = nullptr;    ///< [outputs, dim]
+  const float* factors = nullptr;   ///< [rows, outputs]. May be null: ones
   float* y = nullptr;               ///< [rows, outputs]
 };
 

@@ -8,7 +8,8 @@ void float_linear_ref(const FloatLinearArgs& args) {
     for (std::size_t o = 0; o < outputs; ++o) {
       double sum = 0;
       for (std::size_t d = 0; d < dim; ++d) sum += static_cast<double>(args.weight[o * dim + d]) * static_cast<double>(args.x[r * dim + d]);
-      args.y[r * outputs + o] = static_cast<float>(static_cast<double>(args.scale) * sum);
+      const double factor = args.factors == nullptr ? 1.0 : static_cast<double>(args.factors[r * outputs + o]);
+      args.y[r * outputs + o] = static_cast<float>(static_cast<double>(args.scale) * sum * factor);
     }
   }
 }

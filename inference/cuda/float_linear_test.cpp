@@ -49,6 +49,14 @@ TEST_CASE("small products are what the reference says, always to the same bits, 
       CHECK(same_bits(y.get(), first));
     }
     CHECK(error_over_bound(first, expected, bound) <= 1);
+    std::vector<float> factors(expected.size());
+    for (float& factor : factors) factor = static_cast<float>(std::exp2(static_cast<double>(rng.below(20)) - 12));  // powers of two scale every bit alike
+    const OnDevice<float> device_factors(factors);
+    const auto scaled = poisoned_on_device<float>(count * columns);
+    float_linear({.rows = rows, .outputs = outputs, .dim = dim, .scale = kScale, .x = device_x.data(), .weight = device_weight.data(), .factors = device_factors.data(), .y = scaled.data()}, stream.get());
+    std::vector<float> product = first;
+    for (std::size_t i = 0; i < product.size(); ++i) product[i] *= factors[i];
+    CHECK(same_bits(scaled.get(), product));
     for (const int together : {1, 3, 9}) {
       if (together > rows) continue;
       const auto from = static_cast<std::size_t>(rng.below(count - static_cast<std::size_t>(together) + 1));

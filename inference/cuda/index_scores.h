@@ -17,6 +17,8 @@ struct IndexScoresArgs {
   int skip_up_to = 0;                   ///< tokens with so many positions or fewer need no scores (all are selected)
   const Bf16* queries = nullptr;        ///< [batch.tokens, heads, index_padded]
   const float* weights = nullptr;       ///< [batch.tokens, heads], with all scales in it
+  const std::uint8_t* queries_fp8 = nullptr;  ///< [batch.tokens, heads, index_padded]: e4m3 values of the queries, without their scales. Null: none
+  const float* weights_fp8 = nullptr;   ///< [batch.tokens, heads]: weights times the scale of that token's and head's query. Null: none
   const std::byte* index_pages = nullptr;
   float* scores = nullptr;              ///< [rows, score_stride]; beyond a token's own position left as they are
   std::int64_t score_stride = 0;        ///< at least `longest`, a multiple of 4

@@ -1,6 +1,7 @@
 #include "inference/cuda/latents.h"
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 
 namespace gauntlet::kernels {
 namespace {
@@ -73,6 +74,7 @@ __device__ void store_bf16(const float* values, int size, int padded, Bf16* to) 
 
 // A block a token. Makes the query's latent and the token's two cache entries.
 __global__ void __launch_bounds__(kThreads) latents_kernel(const LatentsArgs args) {
+  begin_after_previous();
   extern __shared__ float values[];  // [max(latent, index)]
   __shared__ float scratch[32];
   const CacheLayout& layout = args.layout;
@@ -151,6 +153,7 @@ __global__ void __launch_bounds__(kThreads) latents_kernel(const LatentsArgs arg
 
 // Grid: tokens × groups of kWarps heads (attention's, then the indexer's). A warp turns one head of one token into operands.
 __global__ void __launch_bounds__(kThreads) queries_kernel(const QueriesArgs args) {
+  begin_after_previous();
   extern __shared__ float shared[];  // [kWarps, index]
   const CacheLayout& layout = args.layout;
   const int token = static_cast<int>(blockIdx.x), lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
@@ -192,14 +195,19 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(const QueriesArgs arg
   __syncwarp();
   rotate_halves(values, layout.rope, args.cosines + angles, args.sines + angles);
   if (layout.format == CacheFormat::Fp8) hadamard(values, layout.index);
-  Bf16* to = args.index_queries + (static_cast<std::int64_t>(token) * args.index_heads + index_head) * layout.index_padded();
+  const std::int64_t query_row = static_cast<std::int64_t>(token) * args.index_heads + index_head, to = query_row * layout.index_padded();
   for (int block = 0; block * kCacheBlock < layout.index_padded(); ++block) {
     const float scale = layout.format == CacheFormat::Fp8 ? scale_of_block(values, layout.index, block) : 1.0f;
     for (int i = block * kCacheBlock + lane; i < min(layout.index_padded(), (block + 1) * kCacheBlock); i += 32) {
       float value = i < layout.index ? values[i] : 0.0f;
-      if (layout.format == CacheFormat::Fp8) value = fp8_to_float(float_to_fp8(value / scale)) * scale;
-      to[i] = round_bf16(value);
+      if (layout.format == CacheFormat::Fp8) {
+        const std::uint8_t rounded = float_to_fp8(value / scale);
+        if (args.index_queries_fp8 != nullptr) args.index_queries_fp8[to + i] = rounded;
+        value = fp8_to_float(rounded) * scale;
+      }
+      if (args.index_queries != nullptr) args.index_queries[to + i] = round_bf16(value);
     }
+    if (args.index_query_scales != nullptr && lane == 0) args.index_query_scales[query_row] = scale;
   }
 }
 
@@ -216,18 +224,18 @@ void write_latents(const LatentsArgs& args, CudaStream stream) {
   if (args.batch.tokens == 0) return;
   const std::size_t shared = sizeof(float) * static_cast<std::size_t>(max(args.layout.latent, args.layout.index));
   require(shared <= 48 * 1024, ErrorKind::Usage, "CUDA: kv_lora_rank and index_head_dim may be at most 12288");
-  latents_kernel<<<static_cast<unsigned>(args.batch.tokens), kThreads, shared, stream>>>(args);
-  cuda_check(cudaGetLastError());
+  start_kernel(latents_kernel, static_cast<unsigned>(args.batch.tokens), kThreads, shared, stream, args);
 }
 
 void split_queries(const QueriesArgs& args, CudaStream stream) {
   check_layout(args.layout);
+  require(args.index_queries_fp8 == nullptr || (args.layout.format == CacheFormat::Fp8 && args.layout.index_blocks() == 1 && args.index_query_scales != nullptr), ErrorKind::Internal,
+          "split_queries: queries in FP8 need an FP8 cache with one scale a key, and a place for their scales");
   if (args.batch.tokens == 0) return;
   const std::size_t shared = sizeof(float) * static_cast<std::size_t>(kWarps) * static_cast<std::size_t>(args.index_heads > 0 ? args.layout.index : 0);
   require(shared <= 48 * 1024, ErrorKind::Usage, "CUDA: index_head_dim may be at most 3072");
   const dim3 grid(static_cast<unsigned>(args.batch.tokens), static_cast<unsigned>((args.heads + args.index_heads + kWarps - 1) / kWarps));
-  queries_kernel<<<grid, kThreads, shared, stream>>>(args);
-  cuda_check(cudaGetLastError());
+  start_kernel(queries_kernel, grid, kThreads, shared, stream, args);
 }
 
 }  // namespace gauntlet::kernels

@@ -50,7 +50,9 @@ struct QueriesArgs {
   Bf16* content_low = nullptr;            ///< [tokens, heads, nope]
   Bf16* absorbed = nullptr;               ///< [tokens, heads, layout.width()]: only the rotary part is written, with its padding
   Bf16* absorbed_low = nullptr;           ///< the same of the second terms
-  Bf16* index_queries = nullptr;          ///< [tokens, index_heads, layout.index_padded()]
+  Bf16* index_queries = nullptr;          ///< [tokens, index_heads, layout.index_padded()]. May be null with an FP8 cache
+  std::uint8_t* index_queries_fp8 = nullptr;  ///< the same shape: e4m3 values without their scales; with an FP8 cache of one scale a key. May be null
+  float* index_query_scales = nullptr;    ///< [tokens, index_heads]: those scales, powers of two; with index_queries_fp8
 };
 
 void split_queries(const QueriesArgs& args, CudaStream stream);

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstring>
 #include <span>
 #include <vector>
 
@@ -112,9 +113,17 @@ void split_queries_ref(const QueriesArgs& args) {
       const float* head = query + args.heads * (args.nope + layout.rope) + h * layout.index;
       std::vector<float> vector(head, head + layout.index);
       rotate(vector.data(), layout.rope, cosines, sines, RopeLayout::HalfSplit);
+      const std::int64_t row = static_cast<std::int64_t>(t) * args.index_heads + h, at = row * layout.index_padded();
+      if (args.index_queries_fp8 != nullptr) {
+        // As a key would be stored, into a page of its own.
+        std::vector<std::byte> page(static_cast<std::size_t>(layout.index_page_bytes()));
+        write_index_key(layout, vector, page.data(), 0);
+        std::memcpy(args.index_queries_fp8 + at, page.data(), static_cast<std::size_t>(layout.index_padded()));
+        std::memcpy(args.index_query_scales + row, page.data() + layout.index_scales_offset_bytes(), sizeof(float));
+      }
+      if (args.index_queries == nullptr) continue;
       round_index_vector(layout, vector);
       vector.resize(static_cast<std::size_t>(layout.index_padded()), 0.0f);
-      const std::int64_t at = (static_cast<std::int64_t>(t) * args.index_heads + h) * layout.index_padded();
       for (std::size_t i = 0; i < vector.size(); ++i) args.index_queries[at + static_cast<std::int64_t>(i)] = to_bf16(vector[i]);
     }
   }

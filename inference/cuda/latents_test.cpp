@@ -85,7 +85,11 @@ struct Latents {
 };
 struct Queries {
   std::vector<Bf16> content, absorbed, index;
+  std::vector<std::byte> index_fp8;  // with an FP8 cache of one scale a key, as its scales are
+  std::vector<float> index_scales;
 };
+
+bool has_fp8_queries(const CacheLayout& layout) { return layout.format == CacheFormat::Fp8 && layout.index_blocks() == 1; }
 
 Latents poisoned_latents(const Problem& p) {
   return {.q_latent = poisoned<Bf16>(p.tokens() * static_cast<std::size_t>(p.dims.q_rank)), .rows = poisoned<std::byte>(p.latent_bytes()), .pages = poisoned<std::byte>(p.index_bytes())};
@@ -93,7 +97,9 @@ Latents poisoned_latents(const Problem& p) {
 Queries poisoned_queries(const Problem& p) {
   const std::size_t heads = p.tokens() * static_cast<std::size_t>(p.dims.heads);
   return {.content = poisoned<Bf16>(heads * static_cast<std::size_t>(p.dims.nope)), .absorbed = poisoned<Bf16>(heads * static_cast<std::size_t>(p.layout.width())),
-          .index = poisoned<Bf16>(p.tokens() * static_cast<std::size_t>(p.dims.index_heads * p.layout.index_padded()))};
+          .index = poisoned<Bf16>(p.tokens() * static_cast<std::size_t>(p.dims.index_heads * p.layout.index_padded())),
+          .index_fp8 = poisoned<std::byte>(has_fp8_queries(p.layout) ? p.tokens() * static_cast<std::size_t>(p.dims.index_heads * p.layout.index_padded()) : 0),
+          .index_scales = poisoned<float>(has_fp8_queries(p.layout) ? p.tokens() * static_cast<std::size_t>(p.dims.index_heads) : 0)};
 }
 
 /// Either function's arguments, but for outputs, from wherever the inputs lie.
@@ -130,6 +136,10 @@ Queries reference_queries(const Problem& p) {
   args.content = out.content.data();
   args.absorbed = out.absorbed.data();
   args.index_queries = out.index.data();
+  if (has_fp8_queries(p.layout)) {
+    args.index_queries_fp8 = reinterpret_cast<std::uint8_t*>(out.index_fp8.data());
+    args.index_query_scales = out.index_scales.data();
+  }
   split_queries_ref(args);
   return out;
 }
@@ -168,9 +178,15 @@ class Device {
     args.content = content.data();
     args.absorbed = absorbed.data();
     args.index_queries = index.data();
+    const OnDevice<std::byte> index_fp8(start.index_fp8);
+    const OnDevice<float> index_scales(start.index_scales);
+    if (has_fp8_queries(problem_.layout)) {
+      args.index_queries_fp8 = reinterpret_cast<std::uint8_t*>(index_fp8.data());
+      args.index_query_scales = index_scales.data();
+    }
     split_queries(args, stream_.get());
     stream_.wait_blocking();
-    return {.content = content.get(), .absorbed = absorbed.get(), .index = index.get()};
+    return {.content = content.get(), .absorbed = absorbed.get(), .index = index.get(), .index_fp8 = index_fp8.get(), .index_scales = index_scales.get()};
   }
 
  private:
@@ -262,7 +278,19 @@ void check_latents(const Problem& p, const Latents& found, const Latents& expect
   CHECK(spilt == 0);
 }
 
+/// Values times their scales are what the bf16 queries hold.
+void check_fp8_queries(const Problem& p, const Queries& queries) {
+  const auto padded = static_cast<std::size_t>(p.layout.index_padded());
+  std::size_t different = 0;
+  for (std::size_t i = 0; i < queries.index_fp8.size(); ++i) {
+    different += to_float(Fp8{static_cast<std::uint8_t>(queries.index_fp8[i])}) * queries.index_scales[i / padded] != to_float(queries.index[i]);
+  }
+  CHECK(different == 0);
+}
+
 void check_queries(const Problem& p, const Queries& found, const Queries& expected) {
+  check_fp8_queries(p, found);
+  check_fp8_queries(p, expected);
   CHECK(same_bits(found.content, expected.content));  // one rounding, no arithmetic
   const auto width = static_cast<std::size_t>(p.layout.width()), latent_padded = static_cast<std::size_t>(p.layout.latent_padded()), padded = static_cast<std::size_t>(p.layout.index_padded());
   Comparison rope, index;
