@@ -20,4 +20,16 @@ inline bool skip_without_device() {
   return said;
 }
 
+/// The same for kernels with Hopper's own instructions.
+inline bool skip_without_hopper() {
+  if (skip_without_device()) return true;
+  static const bool other = compute_capability() != 90;
+  if (!other) return false;
+  static const bool said = [] {
+    MESSAGE("skipped: the CUDA device is not of compute capability 9.0");
+    return true;
+  }();
+  return said;
+}
+
 }  // namespace gauntlet::kernels

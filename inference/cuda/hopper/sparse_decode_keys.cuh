@@ -1,0 +1,216 @@
+#pragma once
+
+// Two warpgroups of sparse_decode.cu that fetch rows of the cache and write them to shared memory as bf16.
+//
+// A block's 64 positions are shared out as 8 to a warp and one to four lanes, of which each takes 16 bytes of every 64. So a store of 8 lanes goes to
+// all 32 banks (rows r and r + 1, whose even and odd units the swizzle swaps). Rows are found up to four blocks ahead, one by each lane, and asked into
+// the L2 cache at once; into registers they come half a block ahead.
+
+#include "inference/cuda/hopper/sparse_decode_work.cuh"
+
+namespace gauntlet::kernels::hopper {
+
+/// 16 bytes of the cache; zeros if not `valid`.
+__device__ inline uint4 load_cache_16(const std::byte* from, bool valid) {
+  uint4 out;
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %5, 0;\nmov.b32 %0, 0;\nmov.b32 %1, 0;\nmov.b32 %2, 0;\nmov.b32 %3, 0;\n"
+      "@p ld.global.nc.L1::evict_last.v4.b32 {%0, %1, %2, %3}, [%4];\n}\n"
+      : "=&r"(out.x), "=&r"(out.y), "=&r"(out.z), "=&r"(out.w)
+      : "l"(from), "r"(static_cast<int>(valid)));
+  return out;
+}
+__device__ inline void store_16(unsigned to, const uint4& value) {
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};\n" ::"r"(to), "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w) : "memory");
+}
+/// Into shared memory asynchronously; zeros if not `valid`.
+__device__ inline void copy_cache_16(unsigned to, const std::byte* from, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
+}
+/// Has the L2 cache fetch a row: a load whose result nobody waits for, for every 128 bytes.
+__device__ inline void prefetch_row(const std::byte* row) {
+#pragma unroll
+  for (int at = 0; at <= kRowBytes; at += 128) {
+    [[maybe_unused]] unsigned ignored = 0;
+    asm volatile("ld.global.nc.L1::no_allocate.L2::128B.b32 %0, [%1];\n" : "=r"(ignored) : "l"(row + (at < kRowBytes ? at : kRowBytes - 4)));
+  }
+}
+
+__device__ inline unsigned multiply_pair(unsigned a, unsigned b) {
+  unsigned out = 0;
+  asm("mul.rn.bf16x2 %0, %1, %2;\n" : "=r"(out) : "r"(a), "r"(b));
+  return out;
+}
+
+/// What the four bf16 that four e4m3 values become are multiplied by: with its seven bits moved to the low end of bf16's exponent and the high end of its
+/// mantissa, an e4m3 value is 2^120 times too small, subnormals included (NaN reads as 480).
+inline constexpr unsigned kTwo120 = 0x7b807b80U;
+
+__device__ inline uint2 widen_4(unsigned packed, unsigned factor_pair) {
+  const unsigned high = (packed & 0x80808080U) | ((packed >> 4) & 0x07070707U), low = (packed << 4) & 0xf0f0f0f0U;
+  return {multiply_pair(__byte_perm(low, high, 0x5140), factor_pair), multiply_pair(__byte_perm(low, high, 0x7362), factor_pair)};
+}
+
+/// The rows of a warp's positions, four blocks at a time: lane l has that of position l % 8 in block l / 8. In three steps, each of which loads what the
+/// next needs.
+class RowLookup {
+ public:
+  __device__ RowLookup(const SparseAttentionArgs& args, int warp, int lane, int parts, int groups, int items)
+      : args_(args),
+        slot_(lane / 8 * kBlock + warp * 8 + lane % 8),
+        parts_(parts),
+        groups_(groups),
+        items_(items),
+        prefetch_(groups == 1 || static_cast<int>(blockIdx.x) % 2 == lane / 8 % 2),
+        item_(static_cast<int>(blockIdx.x) - static_cast<int>(gridDim.x)) {}
+
+  /// The next blocks: of the next item, if this one has no more.
+  __device__ void find_entry() {
+    block_ += 4;
+    if (block_ >= blocks_) {
+      item_ += static_cast<int>(gridDim.x);
+      block_ = 0;
+      blocks_ = 0;
+      if (item_ >= items_) return;
+      const DecodeItem item(item_, parts_, groups_);
+      const int token = args_.first + item.row;
+      own_ = args_.batch.positions[token];
+      pages_ = args_.batch.pages + static_cast<std::int64_t>(args_.batch.sequences[token]) * args_.batch.page_stride;
+      first_ = item.part * args_.part;
+      row_of_list_ = item.row;
+      blocks_ = blocks_of(args_, item);
+    }
+    at_ = first_ + block_ * kBlock + slot_;
+    entry_ = at_;
+    if (args_.chosen != nullptr && at_ < args_.k) entry_ = args_.chosen[static_cast<std::int64_t>(row_of_list_) * args_.k + at_];
+  }
+  __device__ void find_page() {
+    const bool valid = blocks_ > 0 && at_ < min(list_length(args_, own_), first_ + args_.part) && entry_ >= 0 && entry_ <= own_;
+    page_ = valid ? pages_[entry_ / kPageTokens] : -1;
+  }
+  __device__ void find_row() {
+    row_ = page_ < 0 ? -1 : page_ * kPageTokens + entry_ % kPageTokens;
+    const std::byte* from = args_.latent_rows + static_cast<std::int64_t>(row_) * kRowBytes;
+    scales_ = load_cache_16(from + kLatent, row_ >= 0);
+  }
+  __device__ void prefetch() const {
+    if (row_ >= 0 && prefetch_) prefetch_row(args_.latent_rows + static_cast<std::int64_t>(row_) * kRowBytes);
+  }
+  /// Of the blocks that were found last: a lane's row, or -1, and its scales; how many blocks there are, up to 4, and 0 after the last item.
+  __device__ int row() const { return row_; }
+  __device__ uint4 scales() const { return scales_; }
+  __device__ int count() const { return min(4, blocks_ - block_); }
+
+ private:
+  const SparseAttentionArgs& args_;
+  int slot_, parts_, groups_, items_;
+  bool prefetch_;  // the block that works beside this one on the other heads asks for the other half of the rows
+  int item_, block_ = 0, blocks_ = 0, first_ = 0, own_ = 0, row_of_list_ = 0;
+  const std::int32_t* pages_ = nullptr;
+  int at_ = 0, entry_ = 0, page_ = -1, row_ = -1;
+  uint4 scales_;
+};
+
+__device__ inline void fill_keys(const SparseAttentionArgs& args, unsigned shared, std::byte* shared_bytes, int parts, int groups, int items) {
+  const int thread = static_cast<int>(threadIdx.x) - 2 * kWarpgroup, warp = thread / 32, lane = thread % 32;
+  const unsigned position = static_cast<unsigned>(warp * 8 + lane / 4), quarter = static_cast<unsigned>(lane % 4);
+  const unsigned unit_a = swizzled(position, 2 * quarter), unit_b = swizzled(position, 2 * quarter + 1);
+
+  RowLookup lookup(args, warp, lane, parts, groups, items);
+  lookup.find_entry();
+  lookup.find_page();
+  lookup.find_row();
+  // Of four blocks: each lane's row, its factors for the halves of the columns, whether factors are to be multiplied by 2^120 apart.
+  int rows = 0, count = 0;
+  unsigned low_factors = 0, high_factors = 0;
+  bool twice = false;
+  const auto take_found = [&] {
+    rows = lookup.row();
+    count = lookup.count();
+    const uint4 bits = lookup.scales();
+    const float scales[4] = {__uint_as_float(bits.x), __uint_as_float(bits.y), __uint_as_float(bits.z), __uint_as_float(bits.w)};
+    low_factors = pack_bf16_pair(scales[0], scales[1]);
+    high_factors = pack_bf16_pair(scales[2], scales[3]);
+    twice = __any_sync(kAllLanes, fmaxf(fmaxf(fabsf(scales[0]), fabsf(scales[1])), fmaxf(fabsf(scales[2]), fabsf(scales[3]))) > 64.0f);
+    if (!twice) {
+      low_factors = multiply_pair(low_factors, kTwo120);
+      high_factors = multiply_pair(high_factors, kTwo120);
+    }
+  };
+  take_found();
+
+  uint4 raw[kHalfTiles];  // of the next tiles to be stored: half a block ahead
+  int row = __shfl_sync(kAllLanes, rows, lane / 4);
+  const std::byte* from = args.latent_rows + static_cast<std::int64_t>(row) * kRowBytes + quarter * 16;
+#pragma unroll
+  for (int tile = 0; tile < kHalfTiles; ++tile) raw[tile] = load_cache_16(from + tile * kColumns, row >= 0);
+  lookup.prefetch();
+
+  unsigned parity = 1;
+  const auto fill_block = [&]<int kBuffer>(int block) {
+    constexpr int kOwnTile = kBuffer * kHalfTiles, kOthersTile = kHalfTiles - kOwnTile;
+    const int source = block * 8 + lane / 4;
+    const unsigned factors[2] = {__shfl_sync(kAllLanes, low_factors, source), __shfl_sync(kAllLanes, high_factors, source)};
+    const auto store_tile = [&](int tile) {
+      const unsigned factor = __byte_perm(factors[tile / kHalfTiles], 0, tile % kHalfTiles < 2 ? 0x1010 : 0x3232);
+      const uint4 in = raw[tile % kHalfTiles];
+      uint2 out[4] = {widen_4(in.x, factor), widen_4(in.y, factor), widen_4(in.z, factor), widen_4(in.w, factor)};
+      if (twice) {
+        for (auto& pairs : out) pairs = {multiply_pair(pairs.x, kTwo120), multiply_pair(pairs.y, kTwo120)};
+      }
+      const unsigned to = keys_at(shared, kBuffer, tile);
+      store_16(to + unit_a, make_uint4(out[0].x, out[0].y, out[1].x, out[1].y));
+      store_16(to + unit_b, make_uint4(out[2].x, out[2].y, out[3].x, out[3].y));
+    };
+
+    wait(empty_barrier(shared, kBuffer, kOwn), parity);
+#pragma unroll
+    for (int tile = kOwnTile; tile < kOwnTile + kHalfTiles; ++tile) {
+      store_tile(tile);
+      raw[tile % kHalfTiles] = load_cache_16(from + (tile - kOwnTile + kOthersTile) * kColumns, row >= 0);
+    }
+    fence_async_shared();
+    __syncwarp();
+    if (lane == 0) arrive(full_barrier(shared, kBuffer, kOwn));
+
+    const bool last = block + 1 == count;
+    if (block == 0) lookup.find_entry();
+    if (block == 1 || (last && block < 1)) lookup.find_page();
+    if (block == 2 || (last && block < 2)) {
+      lookup.find_row();
+      lookup.prefetch();
+    }
+    wait(empty_barrier(shared, kBuffer, kOthers), parity);
+    copy_cache_16(keys_at(shared, kBuffer, kTiles - 1) + unit_a, row >= 0 ? from + quarter * 16 + kLatent + 16 : args.latent_rows, row >= 0);
+    copy_cache_16(keys_at(shared, kBuffer, kTiles - 1) + unit_b, row >= 0 ? from + quarter * 16 + kLatent + 32 : args.latent_rows, row >= 0);
+    arrive_after_copies(full_barrier(shared, kBuffer, kRotary));
+    const unsigned lanes_valid = __ballot_sync(kAllLanes, __shfl_sync(kAllLanes, rows, block * 8 + lane % 8) >= 0) & 0xffU;
+    if (lane == 0) shared_bytes[DecodeShared::valid + kBuffer * 8 + warp] = static_cast<std::byte>(lanes_valid);
+    row = __shfl_sync(kAllLanes, last ? lookup.row() : rows, last ? lane / 4 : source + 8);
+    from = args.latent_rows + static_cast<std::int64_t>(row) * kRowBytes + quarter * 16;
+#pragma unroll
+    for (int tile = kOthersTile; tile < kOthersTile + kHalfTiles; ++tile) {
+      store_tile(tile);
+      raw[tile % kHalfTiles] = load_cache_16(from + tile * kColumns, row >= 0);  // the next block's own half is the other one of the columns
+    }
+    fence_async_shared();
+    __syncwarp();
+    if (lane == 0) arrive(full_barrier(shared, kBuffer, kOthers));
+  };
+
+  int buffer = 0;
+  while (count > 0) {
+    for (int block = 0; block < count; ++block) {
+      if (buffer == 0) {
+        fill_block.template operator()<0>(block);
+      } else {
+        fill_block.template operator()<1>(block);
+        parity ^= 1;
+      }
+      buffer ^= 1;
+    }
+    take_found();
+  }
+}
+
+}  // namespace gauntlet::kernels::hopper

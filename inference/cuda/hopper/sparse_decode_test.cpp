@@ -1,0 +1,337 @@
+#include "inference/cuda/hopper/sparse_decode.h"
+
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "inference/cuda/device_batch.h"
+#include "inference/cuda/kernel_case.h"
+
+namespace gauntlet::kernels {
+namespace {
+
+constexpr CacheLayout kLayout = {.format = CacheFormat::Fp8, .latent = 512, .rope = 64};
+constexpr std::size_t kLatent = 512, kWidth = 576;
+
+enum class Lists {
+  Dense,   ///< none given
+  Full,    ///< as many as there are, in random order, then -1
+  Packed,  ///< the same, with entries after them that must not be looked at
+  Holes    ///< a third of the entries name no position of the token's past; some tokens have none at all
+};
+
+/// Inputs on the host.
+struct Problem {
+  PagedBatch batch;
+  int heads = 0, k = 0, part = 0;
+  Lists lists = Lists::Dense;
+  float scale = 0.25f;
+  std::vector<Bf16> queries;
+  std::vector<std::int32_t> chosen;
+  std::vector<std::byte> rows;
+
+  SparseAttentionArgs args() const {
+    return {.batch = batch.view(), .layout = kLayout, .rows = batch.tokens(), .heads = heads, .longest = longest(), .part = part, .scale = scale, .queries = queries.data(),
+            .chosen = lists == Lists::Dense ? nullptr : chosen.data(), .k = k, .form = lists == Lists::Packed ? ListForm::Packed : ListForm::Any, .latent_rows = rows.data()};
+  }
+  int longest() const { return lists == Lists::Dense ? *std::ranges::max_element(batch.positions) + 1 : k; }
+  std::size_t out_row() const { return static_cast<std::size_t>(heads) * kLatent; }
+};
+
+std::vector<std::int32_t> make_list(Rng& rng, const Problem& problem, std::size_t token) {
+  const std::int32_t own = problem.batch.positions[token];
+  std::vector<std::int32_t> all(static_cast<std::size_t>(own) + 1);
+  std::iota(all.begin(), all.end(), 0);
+  rng.shuffle(all);
+  all.resize(static_cast<std::size_t>(problem.k), problem.lists == Lists::Packed ? 0 : -1);
+  if (problem.lists != Lists::Holes) return all;
+  const std::vector<std::int32_t> none = {-1, -2, own + 1, own + 64, INT32_MAX, INT32_MIN};
+  for (auto& entry : all) {
+    if (token % 7 == 3 || rng.below(3) == 0) entry = rng.pick(none);
+  }
+  return all;
+}
+
+/// Entries of the cache that no token may read are NaN.
+Problem make_problem(std::uint64_t seed, int heads, int k, Lists lists, int part, const std::vector<SequencePart>& parts) {
+  Rng rng(seed), values(seed + 1);
+  Problem out;
+  out.batch = paged_batch(rng, parts);
+  out.heads = heads;
+  out.k = k;
+  out.part = part;
+  out.lists = lists;
+  out.queries = random_queries(values, static_cast<std::int64_t>(out.batch.tokens()) * heads, kLayout);
+  std::vector<std::vector<bool>> read(parts.size());
+  for (std::size_t s = 0; s < parts.size(); ++s) read[s].resize(static_cast<std::size_t>(out.batch.lengths[s]), lists == Lists::Dense);
+  for (std::size_t t = 0; t < out.batch.ids.size() && lists != Lists::Dense; ++t) {
+    const auto list = make_list(values, out, t);
+    out.chosen.insert(out.chosen.end(), list.begin(), list.end());
+    const std::size_t looked_at = lists == Lists::Packed ? std::min(list.size(), static_cast<std::size_t>(out.batch.positions[t]) + 1) : list.size();
+    for (std::size_t i = 0; i < looked_at; ++i) {
+      if (list[i] >= 0 && list[i] <= out.batch.positions[t]) read[static_cast<std::size_t>(out.batch.sequences[t])][static_cast<std::size_t>(list[i])] = true;
+    }
+  }
+  out.rows = random_latents(seed + 2, kLayout, out.batch, [&](int s, int p) { return read[static_cast<std::size_t>(s)][static_cast<std::size_t>(p)]; });
+  return out;
+}
+
+struct Result {
+  std::vector<Bf16> out;   ///< [tokens, heads, 512]
+  std::vector<float> lse;  ///< [rows, heads]
+};
+
+Result reference(const Problem& problem, const CacheLayout& layout = kLayout) {
+  Result result;
+  result.out = poisoned<Bf16>(static_cast<std::size_t>(problem.batch.tokens()) * problem.out_row());
+  result.lse = poisoned<float>(static_cast<std::size_t>(problem.batch.tokens() * problem.heads));
+  auto args = problem.args();
+  auto chosen = problem.chosen;
+  if (problem.lists == Lists::Packed) {  // the reference looks at all entries
+    for (std::size_t t = 0; t < problem.batch.ids.size(); ++t) {
+      for (int i = problem.batch.positions[t] + 1; i < problem.k; ++i) chosen[t * static_cast<std::size_t>(problem.k) + static_cast<std::size_t>(i)] = -1;
+    }
+    args.chosen = chosen.data();
+  }
+  args.layout = layout;
+  args.out = result.out.data();
+  args.lse = result.lse.data();
+  sparse_attention_ref(args);
+  return result;
+}
+
+/// The problem in device memory.
+class Device {
+ public:
+  explicit Device(const Problem& problem) : problem_(problem), batch_(problem.batch), queries_(problem.queries), chosen_(problem.chosen), rows_(problem.rows) {}
+
+  Result run(int first, int rows, int longest, bool with_lse = true) const {
+    auto args = problem_.args();
+    args.batch = batch_.view();
+    args.first = first;
+    args.rows = rows;
+    args.longest = longest;
+    args.queries = queries_.data();
+    if (args.chosen != nullptr) args.chosen = chosen_.data() + static_cast<std::int64_t>(first) * args.k;
+    args.latent_rows = rows_.data();
+    const auto count = static_cast<std::size_t>(rows * args.parts() * args.heads);
+    const auto part_out = poisoned_on_device<float>(args.parts() > 1 ? count * kLatent : 0), part_stats = poisoned_on_device<float>(args.parts() > 1 ? count * 2 : 0);
+    const auto out = poisoned_on_device<Bf16>(static_cast<std::size_t>(args.batch.tokens) * problem_.out_row());
+    const auto lse = poisoned_on_device<float>(static_cast<std::size_t>(rows * args.heads));
+    args.part_out = part_out.data();
+    args.part_stats = part_stats.data();
+    args.out = out.data();
+    args.lse = with_lse ? lse.data() : nullptr;
+    REQUIRE(sparse_decode_takes(args));
+    sparse_decode(args, stream_.get());
+    stream_.wait_blocking();
+    return {.out = out.get(), .lse = lse.get()};
+  }
+  Result run() const { return run(0, problem_.batch.tokens(), problem_.longest()); }
+
+ private:
+  const Problem& problem_;
+  Stream stream_;
+  DeviceBatch batch_;
+  OnDevice<Bf16> queries_;
+  OnDevice<std::int32_t> chosen_;
+  OnDevice<std::byte> rows_;
+};
+
+// Logits are sums of 576 products of numbers up to 1, added in float32 in steps of 16 that may truncate: off by at most `logit`, as lse may be. Weights go
+// to bf16 for the second product (2^-8 of each, with values up to `largest`), and outputs to bf16 (2^-8 each on either side).
+void check(const Problem& problem, const Result& found, const Result& expected, double largest = 1.0) {
+  const double logit = 0x1p-23 * 44 * problem.scale * kWidth * 0.34 * largest;
+  std::size_t wrong = 0;
+  double worst_out = 0, worst_lse = 0;
+  REQUIRE(found.out.size() == expected.out.size());
+  for (std::size_t i = 0; i < found.lse.size(); ++i) {
+    const bool empty = std::isinf(expected.lse[i]);
+    wrong += empty ? found.lse[i] != expected.lse[i] : !std::isfinite(found.lse[i]);
+    const double lse_bound = logit + 0x1p-24 * problem.longest() + 0x1p-21 * std::max(1.0, std::fabs(static_cast<double>(expected.lse[i])));
+    if (!empty) worst_lse = std::max(worst_lse, std::fabs(static_cast<double>(found.lse[i]) - expected.lse[i]) / lse_bound);
+    for (std::size_t d = i * kLatent; d < (i + 1) * kLatent; ++d) {
+      const double a = to_float(found.out[d]), b = to_float(expected.out[d]);
+      wrong += !std::isfinite(a);
+      worst_out = std::max(worst_out, std::fabs(a - b) / (empty ? 0x1p-100 : largest * (0x1p-8 + 2 * logit) + 0x1p-7 * std::fabs(b)));
+    }
+  }
+  CHECK(wrong == 0);
+  CHECK(worst_out <= 1.0);
+  CHECK(worst_lse <= 1.0);
+}
+
+bool same(const Result& a, const Result& b) { return same_bits(a.out, b.out) && same_bits(a.lse, b.lse); }
+
+// Contexts around 1, 64 (a page, a block of work) and 512, in one batch.
+const std::vector<SequencePart> kMixed = {{0, 1}, {61, 4}, {128, 1}, {575, 2}};
+
+TEST_CASE("sparse decode is the reference's attention, for any lists, contexts and parts") {
+  if (skip_without_hopper()) return;
+  for (const auto lists : {Lists::Dense, Lists::Full, Lists::Packed, Lists::Holes}) {
+    for (const int k : {1, 63, 65, 130, 700}) {
+      if (lists == Lists::Dense && k > 1) continue;
+      auto problem = make_problem(1, 64, k, lists, 64, kMixed);
+      const auto expected = reference(problem);
+      for (const int part : {64, 192, 512, 4096}) {
+        CAPTURE(static_cast<int>(lists));
+        CAPTURE(k);
+        CAPTURE(part);
+        problem.part = part;
+        check(problem, Device(problem).run(), expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("sparse decode takes V3.2's 128 heads and 2,048 positions of more, and 192 heads") {
+  if (skip_without_hopper()) return;
+  auto problem = make_problem(2, 128, 2048, Lists::Full, 64, {{2047, 1}, {2600, 1}});
+  const auto expected = reference(problem);
+  for (const int part : {decode_part(2, 128, 2048), 64, 2048}) {
+    problem.part = part;
+    check(problem, Device(problem).run(), expected);
+  }
+  const auto other = make_problem(3, 192, 100, Lists::Holes, 64, kMixed);
+  check(other, Device(other).run(), reference(other));
+}
+
+TEST_CASE("sparse decode reads all of e4m3 exactly, with any finite scale rounded to bf16") {
+  if (skip_without_hopper()) return;
+  for (const float scale : {0.25f, 0x1p-18f, 0.3f, 100.7f, 3.0e4f}) {
+    CAPTURE(scale);
+    auto problem = make_problem(4, 64, 130, Lists::Full, 512, {{129, 2}});
+    problem.scale = 0.25f / (480.0f * scale);
+    constexpr CacheLayout kPlain = {.format = CacheFormat::Bf16, .latent = 512, .rope = 64};
+    Problem plain = problem;
+    plain.rows.assign(static_cast<std::size_t>(problem.batch.page_count) * kPageTokens * static_cast<std::size_t>(kPlain.row_bytes()), std::byte{0});
+    for (int p = 0; p < problem.batch.lengths[0]; ++p) {
+      const std::int64_t row = physical_row(problem.batch.view(), 0, p);
+      std::byte* from = problem.rows.data() + row * kLayout.row_bytes();
+      std::vector<float> latent(kLatent), rope(64, 0.0f);
+      for (std::size_t d = 0; d < kLatent; ++d) {
+        const float block_scale = d / 128 == 2 ? scale : std::ldexp(scale, -static_cast<int>(d / 128));
+        auto code = static_cast<std::uint8_t>(d * 7 + static_cast<std::size_t>(p));
+        if ((code & 0x7fU) == 0x7fU) code = 0;  // not a number
+        from[d] = static_cast<std::byte>(code);
+        std::memcpy(from + kLatent + d / 128 * 4, &block_scale, 4);
+        latent[d] = round_to_bf16(to_float(Fp8{code}) * round_to_bf16(block_scale));
+      }
+      std::fill_n(from + kLayout.rope_offset_bytes(), 128, std::byte{0});
+      write_latent_row(kPlain, latent, rope, plain.rows.data() + row * kPlain.row_bytes());
+    }
+    check(problem, Device(problem).run(), reference(plain, kPlain), 480.0 * scale);
+  }
+}
+
+TEST_CASE("a token's bits are its own: in a range, alone, with room for longer lists, and by a list that says what none says") {
+  if (skip_without_hopper()) return;
+  for (const int part : {64, 192, 512}) {
+    for (const auto lists : {Lists::Dense, Lists::Full, Lists::Packed, Lists::Holes}) {
+      CAPTURE(part);
+      CAPTURE(static_cast<int>(lists));
+      const auto problem = make_problem(5, 128, 700, lists, part, kMixed);
+      const Device device(problem);
+      const auto whole = device.run(0, problem.batch.tokens(), problem.longest() + 1000);
+      CHECK(same(device.run(), whole));
+      const auto some = device.run(2, 4, problem.longest());
+      CHECK(same_bits(rows_of(some.out, problem.out_row(), 2, 4), rows_of(whole.out, problem.out_row(), 2, 4)));
+      CHECK(same_bits(some.lse, rows_of(whole.lse, 128, 2, 4)));
+      CHECK(same_bits(rows_of(some.out, problem.out_row(), 0, 2), poisoned<Bf16>(2 * problem.out_row())));
+      CHECK(same_bits(rows_of(some.out, problem.out_row(), 6, 2), poisoned<Bf16>(2 * problem.out_row())));
+      for (int t = 0; t < problem.batch.tokens(); ++t) {
+        CAPTURE(t);
+        const auto token = static_cast<std::size_t>(t);
+        const auto alone = device.run(t, 1, lists == Lists::Dense ? problem.batch.positions[token] + 1 : problem.longest());
+        CHECK(same_bits(rows_of(alone.out, problem.out_row(), token, 1), rows_of(whole.out, problem.out_row(), token, 1)));
+        CHECK(same_bits(alone.lse, rows_of(whole.lse, 128, token, 1)));
+      }
+      if (lists != Lists::Dense) continue;
+      Problem listed = problem;
+      listed.lists = Lists::Packed;
+      listed.k = problem.longest() + 3;
+      listed.chosen.clear();
+      for (int t = 0; t < problem.batch.tokens(); ++t) {
+        for (int i = 0; i < listed.k; ++i) listed.chosen.push_back(i);
+      }
+      CHECK(same(Device(listed).run(), whole));
+      listed.lists = Lists::Full;
+      CHECK(same(Device(listed).run(), whole));
+    }
+  }
+}
+
+TEST_CASE("sparse decode gives the same bits on every run, on any pages, and without an lse") {
+  if (skip_without_hopper()) return;
+  for (const int part : {256, 2048}) {
+    const auto problem = make_problem(6, 128, 700, Lists::Full, part, std::vector<SequencePart>(40, {.start = 800, .count = 4}));
+    const Device device(problem);
+    const auto first = device.run();
+    for (int i = 0; i < 20; ++i) REQUIRE(same(device.run(), first));
+    CHECK(same_bits(device.run(0, problem.batch.tokens(), problem.longest(), false).out, first.out));
+  }
+}
+
+TEST_CASE("sparse decode takes more rows than a grid's second dimension has blocks, and none at all") {
+  if (skip_without_hopper()) return;
+  constexpr int kRows = 66000, kHeads = 64, kList = 3;
+  Rng rng(7);
+  const PagedBatch batch = paged_batch(rng, {{.start = 0, .count = kRows}});
+  std::vector<std::int32_t> chosen;
+  std::vector<std::byte> rows(static_cast<std::size_t>(batch.page_count) * kPageTokens * static_cast<std::size_t>(kLayout.row_bytes()));
+  for (int t = 0; t < kRows; ++t) {
+    for (int i = 0; i < kList; ++i) chosen.push_back(std::max(0, t - i));
+    std::byte* row = rows.data() + physical_row(batch.view(), 0, t) * kLayout.row_bytes();
+    write_latent_row(kLayout, std::vector<float>(kLatent, static_cast<float>(t % 7)), std::vector<float>(64, 1.0f), row);
+  }
+  const DeviceBatch device_batch(batch);
+  const OnDevice<std::int32_t> device_chosen(chosen);
+  const OnDevice<std::byte> device_rows(rows);
+  const DeviceBuffer<Bf16> queries(std::size_t{kRows} * kHeads * kWidth), out(std::size_t{kRows} * kHeads * kLatent);
+  cuda_check(cudaMemset(queries.data(), 0, queries.size_bytes()));  // logits of 0: outputs are means
+  cuda_check(cudaMemset(out.data(), 0xff, out.size_bytes()));
+  const auto lse = poisoned_on_device<float>(std::size_t{kRows} * kHeads);
+  SparseAttentionArgs args{.batch = device_batch.view(), .layout = kLayout, .heads = kHeads, .longest = kList, .queries = queries.data(), .chosen = device_chosen.data(),
+                           .k = kList, .latent_rows = device_rows.data(), .out = out.data(), .lse = lse.data()};
+  const Stream stream;
+  sparse_decode(args, stream.get());
+  CHECK(std::isnan(lse.get()[0]));
+  args.rows = kRows;
+  sparse_decode(args, stream.get());
+  stream.wait_blocking();
+  std::size_t wrong = 0;
+  for (const float v : lse.get()) wrong += std::fabs(v - std::log(3.0f)) > 1e-6f;
+  CHECK(wrong == 0);
+  for (const int t : {5, 65535, 65536, kRows - 1}) {
+    std::vector<Bf16> row(std::size_t{kHeads} * kLatent);
+    cuda_check(cudaMemcpy(row.data(), out.data() + static_cast<std::size_t>(t) * row.size(), row.size() * sizeof(Bf16), cudaMemcpyDeviceToHost));
+    const float mean = static_cast<float>(t % 7 + (t - 1) % 7 + (t - 2) % 7) / 3.0f;
+    for (const Bf16 v : row) wrong += std::fabs(to_float(v) - mean) > mean * 0x1p-7f;
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("sparse decode says what it takes, and parts of a length that fits") {
+  SparseAttentionArgs args;
+  args.layout = kLayout;
+  args.heads = 128;
+  CHECK(sparse_decode_takes(args));
+  args.heads = 96;
+  CHECK(!sparse_decode_takes(args));
+  args.heads = 128;
+  args.layout.format = CacheFormat::Bf16;
+  CHECK(!sparse_decode_takes(args));
+  args.layout = {.format = CacheFormat::Fp8, .latent = 256, .rope = 64};
+  CHECK(!sparse_decode_takes(args));
+  for (const int rows : {1, 2, 8, 33, 64, 200, 1000}) {
+    for (const int longest : {0, 1, 64, 65, 2048, 100000}) {
+      const int part = decode_part(rows, 128, longest);
+      CHECK(part >= 64);
+      CHECK(part % 64 == 0);
+      CHECK((part < longest + 128 || part == 128));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gauntlet::kernels
