@@ -88,7 +88,7 @@ std::uint32_t alignment_of(const ProductArgs& args) {
   const std::int64_t out = args.output == ProductOutput::Bf16 ? 2 : 4;
   std::int64_t bytes = 16;
   for (const std::int64_t step : {2 * args.x_stride, 2 * args.x_distance, 2 * args.weights_distance,
-                                  2 * std::int64_t{args.inner}, out * args.y_stride, out * args.y_distance}) {
+                                  2 * std::int64_t{args.transposed ? args.outputs : args.inner}, out * args.y_stride, out * args.y_distance}) {
     while (step % bytes != 0) bytes /= 2;
   }
   return static_cast<std::uint32_t>(bytes);
@@ -112,10 +112,10 @@ struct Plan {
 
   void make(cublasLtHandle_t handle, const ProductArgs& args, int most_rows) {
     check(lib.desc_create(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    check(lib.desc_set(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "describing a product");
+    const cublasOperation_t turned = args.transposed ? CUBLAS_OP_N : CUBLAS_OP_T;
+    check(lib.desc_set(desc, CUBLASLT_MATMUL_DESC_TRANSA, &turned, sizeof turned), "describing a product");
     const auto outputs = static_cast<std::uint64_t>(args.outputs), inner = static_cast<std::uint64_t>(args.inner);
-    check(lib.layout_create(&weights, CUDA_R_16BF, inner, outputs, args.inner), "describing the weights");
+    check(args.transposed ? lib.layout_create(&weights, CUDA_R_16BF, outputs, inner, args.outputs) : lib.layout_create(&weights, CUDA_R_16BF, inner, outputs, args.inner), "describing the weights");
     check(lib.layout_create(&x, CUDA_R_16BF, inner, kTypicalRows, args.x_stride), "describing the rows");
     check(lib.layout_create(&y, args.output == ProductOutput::Bf16 ? CUDA_R_16BF : CUDA_R_32F, outputs, kTypicalRows,
                             args.y_stride),
@@ -169,7 +169,7 @@ struct Plan {
   Plan& operator=(const Plan&) = delete;
 };
 
-using Key = std::array<std::int64_t, 9>;
+using Key = std::array<std::int64_t, 10>;
 
 }  // namespace
 
@@ -201,7 +201,8 @@ void DenseProducts::multiply(const ProductArgs& args, cudaStream_t stream) {
                    args.batches,
                    args.weights_distance,
                    args.x_distance,
-                   args.y_distance};
+                   args.y_distance,
+                   args.transposed ? 1 : 0};
   auto& plan = impl_->plans[key];
   if (!plan) {
     auto made = std::make_unique<Plan>(impl_->lib);

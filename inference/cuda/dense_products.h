@@ -28,6 +28,7 @@ struct ProductArgs {
   int outputs = 0;
   int inner = 0;
   const Bf16* weights = nullptr;   ///< [outputs, inner]
+  bool transposed = false;         ///< weights are [inner, outputs]
   const Bf16* x = nullptr;         ///< [rows, inner], rows x_stride apart
   std::int64_t x_stride = 0;
   void* y = nullptr;               ///< [rows, outputs], rows y_stride apart

@@ -13,6 +13,7 @@ using kernels::skip_without_device;
 struct Shape {
   int outputs = 0, inner = 0, batches = 1;
   ProductOutput output = ProductOutput::Float;
+  bool transposed = false;
 };
 
 // Products of the golden models and of V3.2 (input, query, both halves of kv_b, output), and sizes whose rows are not aligned
@@ -21,7 +22,8 @@ constexpr Shape kShapes[] = {
     {320, 128, 1, ProductOutput::Float},    {512, 48, 1, ProductOutput::AddFloat},    {2240, 7168, 1, ProductOutput::Float},
     {32768, 1536, 1, ProductOutput::Float}, {7168, 2048, 1, ProductOutput::AddFloat}, {512, 128, 128, ProductOutput::Bf16},
     {128, 512, 128, ProductOutput::Float},  {130, 50, 1, ProductOutput::Float},       {7, 6, 8, ProductOutput::Bf16},
-    {33, 24, 5, ProductOutput::Float},      {1, 1, 1, ProductOutput::AddFloat}};
+    {33, 24, 5, ProductOutput::Float},      {1, 1, 1, ProductOutput::AddFloat},
+    {128, 512, 128, ProductOutput::Bf16, true}, {33, 24, 5, ProductOutput::Float, true}};
 
 std::vector<float> product(DenseProducts& products, const Stream& stream, const Shape& shape, const OnDevice<Bf16>& weights,
                            const std::vector<Bf16>& x, const std::vector<float>& before, int rows) {
@@ -31,6 +33,7 @@ std::vector<float> product(DenseProducts& products, const Stream& stream, const 
                    .outputs = shape.outputs,
                    .inner = shape.inner,
                    .weights = weights.data(),
+                   .transposed = shape.transposed,
                    .x = device_x.data(),
                    .x_stride = std::int64_t{shape.batches} * shape.inner,
                    .y_stride = std::int64_t{shape.batches} * shape.outputs,
@@ -88,9 +91,9 @@ TEST_CASE("dense products are sums of products, and a row has the same bits in a
                               : 0.0f;
       double sum = static_cast<double>(start), size = std::fabs(sum);
       for (std::size_t k = 0; k < static_cast<std::size_t>(shape.inner); ++k) {
+        const auto inner = static_cast<std::size_t>(shape.inner), outputs = static_cast<std::size_t>(shape.outputs);
         const double term =
-            static_cast<double>(to_float(
-                weights[(b * static_cast<std::size_t>(shape.outputs) + o) * static_cast<std::size_t>(shape.inner) + k])) *
+            static_cast<double>(to_float(weights[b * outputs * inner + (shape.transposed ? k * outputs + o : o * inner + k)])) *
             static_cast<double>(to_float(x[r * row + b * static_cast<std::size_t>(shape.inner) + k]));
         sum += term;
         size += std::fabs(term);

@@ -166,9 +166,10 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(const QueriesArgs arg
 
   if (head < args.heads) {
     const Summed from = query + static_cast<std::int64_t>(head) * (args.nope + layout.rope);
-    const std::int64_t content = (static_cast<std::int64_t>(token) * args.heads + head) * args.nope;
+    const std::int64_t content = (static_cast<std::int64_t>(token) * args.heads + head) * args.nope, joined = (static_cast<std::int64_t>(token) * args.heads + head) * (args.nope + layout.rope);
     for (int i = lane; i < args.nope; i += 32) {
       args.content[content + i] = round_bf16(from[i]);
+      if (args.joined != nullptr) args.joined[joined + i] = round_bf16(from[i]);
       if (args.content_low != nullptr) args.content_low[content + i] = round_rest(from[i]);
     }
     const std::int64_t rotary = (static_cast<std::int64_t>(token) * args.heads + head) * layout.width() + layout.latent_padded();
@@ -181,6 +182,10 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(const QueriesArgs arg
       }
       args.absorbed[rotary + 2 * i] = round_bf16(a);
       args.absorbed[rotary + 2 * i + 1] = round_bf16(b);
+      if (args.joined != nullptr && i < half) {
+        args.joined[joined + args.nope + 2 * i] = round_bf16(a);
+        args.joined[joined + args.nope + 2 * i + 1] = round_bf16(b);
+      }
       if (args.absorbed_low != nullptr) {
         args.absorbed_low[rotary + 2 * i] = round_rest(a);
         args.absorbed_low[rotary + 2 * i + 1] = round_rest(b);
@@ -211,6 +216,25 @@ __global__ void __launch_bounds__(kThreads) queries_kernel(const QueriesArgs arg
   }
 }
 
+// Grid: tokens. A block copies one entry.
+__global__ void __launch_bounds__(kThreads) read_latents_kernel(const ReadLatentsArgs args) {
+  begin_after_previous();
+  const CacheLayout& layout = args.layout;
+  const int token = static_cast<int>(blockIdx.x);
+  const std::byte* entry = args.latent_rows + cache_row(args.batch, args.batch.sequences[token], args.batch.positions[token]) * layout.row_bytes();
+  const float* scales = reinterpret_cast<const float*>(entry + layout.latent_padded());
+  for (int i = static_cast<int>(threadIdx.x); i < layout.latent; i += kThreads) {
+    Bf16& to = args.latents[static_cast<std::int64_t>(token) * layout.latent + i];
+    if (layout.format == CacheFormat::Bf16) {
+      to = reinterpret_cast<const Bf16*>(entry)[i];
+    } else {
+      to = round_bf16(fp8_to_float(static_cast<std::uint8_t>(entry[i])) * scales[i / kCacheBlock]);
+    }
+  }
+  const Bf16* rotary = reinterpret_cast<const Bf16*>(entry + layout.rope_offset_bytes());
+  for (int i = static_cast<int>(threadIdx.x); i < layout.rope; i += kThreads) args.rotary_keys[static_cast<std::int64_t>(token) * layout.rope + i] = rotary[i];
+}
+
 void check_layout(const CacheLayout& layout) {
   require(layout.latent > 0 && layout.rope > 0 && layout.rope % 2 == 0 && (layout.index == 0 || layout.index >= layout.rope), ErrorKind::Internal, "latents: the sizes of the cache make no sense");
   require(layout.format == CacheFormat::Bf16 || (layout.index & (layout.index - 1)) == 0, ErrorKind::Usage,
@@ -236,6 +260,12 @@ void split_queries(const QueriesArgs& args, CudaStream stream) {
   require(shared <= 48 * 1024, ErrorKind::Usage, "CUDA: index_head_dim may be at most 3072");
   const dim3 grid(static_cast<unsigned>(args.batch.tokens), static_cast<unsigned>((args.heads + args.index_heads + kWarps - 1) / kWarps));
   start_kernel(queries_kernel, grid, kThreads, shared, stream, args);
+}
+
+void read_latents(const ReadLatentsArgs& args, CudaStream stream) {
+  check_layout(args.layout);
+  if (args.batch.tokens == 0) return;
+  start_kernel(read_latents_kernel, static_cast<unsigned>(args.batch.tokens), kThreads, 0, stream, args);
 }
 
 }  // namespace gauntlet::kernels

@@ -50,6 +50,7 @@ struct QueriesArgs {
   Bf16* content_low = nullptr;            ///< [tokens, heads, nope]
   Bf16* absorbed = nullptr;               ///< [tokens, heads, layout.width()]: only the rotary part is written, with its padding
   Bf16* absorbed_low = nullptr;           ///< the same of the second terms
+  Bf16* joined = nullptr;                 ///< [tokens, heads, nope + rope]: content and rotated part side by side, as masked attention reads them. May be null
   Bf16* index_queries = nullptr;          ///< [tokens, index_heads, layout.index_padded()]. May be null with an FP8 cache
   std::uint8_t* index_queries_fp8 = nullptr;  ///< the same shape: e4m3 values without their scales; with an FP8 cache of one scale a key. May be null
   float* index_query_scales = nullptr;    ///< [tokens, index_heads]: those scales, powers of two; with index_queries_fp8
@@ -57,5 +58,17 @@ struct QueriesArgs {
 
 void split_queries(const QueriesArgs& args, CudaStream stream);
 void split_queries_ref(const QueriesArgs& args);
+
+/// The pass's own cache entries, as they are stored, out of the cache again: for attention that makes keys and values of them.
+struct ReadLatentsArgs {
+  TokenBatch batch;
+  CacheLayout layout;
+  const std::byte* latent_rows = nullptr;
+  Bf16* latents = nullptr;                ///< [tokens, layout.latent]; FP8 entries times their scales, rounded
+  Bf16* rotary_keys = nullptr;            ///< [tokens, layout.rope]
+};
+
+void read_latents(const ReadLatentsArgs& args, CudaStream stream);
+void read_latents_ref(const ReadLatentsArgs& args);
 
 }  // namespace gauntlet::kernels

@@ -102,9 +102,13 @@ void split_queries_ref(const QueriesArgs& args) {
     for (int h = 0; h < args.heads; ++h) {
       const float* head = query + h * (args.nope + layout.rope);
       const std::int64_t at = static_cast<std::int64_t>(t) * args.heads + h;
-      for (int i = 0; i < args.nope; ++i) store(head[i], args.content, args.content_low, at * args.nope + i);
+      for (int i = 0; i < args.nope; ++i) {
+        store(head[i], args.content, args.content_low, at * args.nope + i);
+        if (args.joined != nullptr) args.joined[at * (args.nope + layout.rope) + i] = to_bf16(head[i]);
+      }
       std::vector<float> rope(head + args.nope, head + args.nope + layout.rope);
       rotate(rope.data(), layout.rope, cosines, sines, RopeLayout::Interleaved);
+      for (int i = 0; i < layout.rope && args.joined != nullptr; ++i) args.joined[at * (args.nope + layout.rope) + args.nope + i] = to_bf16(rope[static_cast<std::size_t>(i)]);
       rope.resize(static_cast<std::size_t>(layout.rope_padded()), 0.0f);
       for (std::size_t i = 0; i < rope.size(); ++i) store(rope[i], args.absorbed, args.absorbed_low, at * layout.width() + layout.latent_padded() + static_cast<std::int64_t>(i));
     }
@@ -126,6 +130,15 @@ void split_queries_ref(const QueriesArgs& args) {
       vector.resize(static_cast<std::size_t>(layout.index_padded()), 0.0f);
       for (std::size_t i = 0; i < vector.size(); ++i) args.index_queries[at + static_cast<std::int64_t>(i)] = to_bf16(vector[i]);
     }
+  }
+}
+
+void read_latents_ref(const ReadLatentsArgs& args) {
+  const auto& layout = args.layout;
+  for (int t = 0; t < args.batch.tokens; ++t) {
+    const auto entry = read_latent_row(layout, args.latent_rows + physical_row(args.batch, args.batch.sequences[t], args.batch.positions[t]) * layout.row_bytes());
+    for (int i = 0; i < layout.latent; ++i) args.latents[static_cast<std::int64_t>(t) * layout.latent + i] = to_bf16(entry[static_cast<std::size_t>(i)]);
+    for (int i = 0; i < layout.rope; ++i) args.rotary_keys[static_cast<std::int64_t>(t) * layout.rope + i] = to_bf16(entry[static_cast<std::size_t>(layout.latent_padded() + i)]);
   }
 }
 

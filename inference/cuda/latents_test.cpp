@@ -84,7 +84,7 @@ struct Latents {
   std::vector<std::byte> rows, pages;
 };
 struct Queries {
-  std::vector<Bf16> content, absorbed, index;
+  std::vector<Bf16> content, absorbed, index, joined;
   std::vector<std::byte> index_fp8;  // with an FP8 cache of one scale a key, as its scales are
   std::vector<float> index_scales;
 };
@@ -98,6 +98,7 @@ Queries poisoned_queries(const Problem& p) {
   const std::size_t heads = p.tokens() * static_cast<std::size_t>(p.dims.heads);
   return {.content = poisoned<Bf16>(heads * static_cast<std::size_t>(p.dims.nope)), .absorbed = poisoned<Bf16>(heads * static_cast<std::size_t>(p.layout.width())),
           .index = poisoned<Bf16>(p.tokens() * static_cast<std::size_t>(p.dims.index_heads * p.layout.index_padded())),
+          .joined = poisoned<Bf16>(heads * static_cast<std::size_t>(p.dims.nope + p.dims.rope)),
           .index_fp8 = poisoned<std::byte>(has_fp8_queries(p.layout) ? p.tokens() * static_cast<std::size_t>(p.dims.index_heads * p.layout.index_padded()) : 0),
           .index_scales = poisoned<float>(has_fp8_queries(p.layout) ? p.tokens() * static_cast<std::size_t>(p.dims.index_heads) : 0)};
 }
@@ -136,6 +137,7 @@ Queries reference_queries(const Problem& p) {
   args.content = out.content.data();
   args.absorbed = out.absorbed.data();
   args.index_queries = out.index.data();
+  args.joined = out.joined.data();
   if (has_fp8_queries(p.layout)) {
     args.index_queries_fp8 = reinterpret_cast<std::uint8_t*>(out.index_fp8.data());
     args.index_query_scales = out.index_scales.data();
@@ -178,6 +180,8 @@ class Device {
     args.content = content.data();
     args.absorbed = absorbed.data();
     args.index_queries = index.data();
+    const OnDevice<Bf16> joined(start.joined);
+    args.joined = joined.data();
     const OnDevice<std::byte> index_fp8(start.index_fp8);
     const OnDevice<float> index_scales(start.index_scales);
     if (has_fp8_queries(problem_.layout)) {
@@ -186,7 +190,7 @@ class Device {
     }
     split_queries(args, stream_.get());
     stream_.wait_blocking();
-    return {.content = content.get(), .absorbed = absorbed.get(), .index = index.get(), .index_fp8 = index_fp8.get(), .index_scales = index_scales.get()};
+    return {.content = content.get(), .absorbed = absorbed.get(), .index = index.get(), .joined = joined.get(), .index_fp8 = index_fp8.get(), .index_scales = index_scales.get()};
   }
 
  private:
@@ -278,6 +282,17 @@ void check_latents(const Problem& p, const Latents& found, const Latents& expect
   CHECK(spilt == 0);
 }
 
+/// A head's content, then its rotated part.
+void check_joined(const Problem& p, const Queries& queries) {
+  const auto nope = static_cast<std::size_t>(p.dims.nope), rope = static_cast<std::size_t>(p.dims.rope), width = static_cast<std::size_t>(p.layout.width()), latent = static_cast<std::size_t>(p.layout.latent_padded());
+  std::size_t different = 0;
+  for (std::size_t head = 0; head < queries.content.size() / nope; ++head) {
+    for (std::size_t i = 0; i < nope; ++i) different += queries.joined[head * (nope + rope) + i].bits != queries.content[head * nope + i].bits;
+    for (std::size_t i = 0; i < rope; ++i) different += queries.joined[head * (nope + rope) + nope + i].bits != queries.absorbed[head * width + latent + i].bits;
+  }
+  CHECK(different == 0);
+}
+
 /// Values times their scales are what the bf16 queries hold.
 void check_fp8_queries(const Problem& p, const Queries& queries) {
   const auto padded = static_cast<std::size_t>(p.layout.index_padded());
@@ -289,6 +304,8 @@ void check_fp8_queries(const Problem& p, const Queries& queries) {
 }
 
 void check_queries(const Problem& p, const Queries& found, const Queries& expected) {
+  check_joined(p, found);
+  check_joined(p, expected);
   check_fp8_queries(p, found);
   check_fp8_queries(p, expected);
   CHECK(same_bits(found.content, expected.content));  // one rounding, no arithmetic
@@ -372,6 +389,28 @@ TEST_CASE("a token's cache entry and queries have the same bits alone, in a batc
         REQUIRE(same_bits(split.absorbed, rows_of(queries.absorbed, static_cast<std::size_t>(dims.heads * problem.layout.width()), t, 1)));
         REQUIRE(same_bits(split.index, rows_of(queries.index, static_cast<std::size_t>(dims.index_heads * problem.layout.index_padded()), t, 1)));
       }
+    }
+  }
+}
+
+TEST_CASE("what is read back of the cache is what the reference reads") {
+  if (skip_without_device()) return;
+  for (const auto& dims : kDims) {
+    for (const auto format : {CacheFormat::Bf16, CacheFormat::Fp8}) {
+      if (!fits(dims, format)) continue;
+      CAPTURE(name_of(dims, format));
+      const auto problem = make_problem(5, format, dims, kMixed);
+      const auto entries = reference_latents(problem).rows;
+      auto latents = poisoned<Bf16>(problem.tokens() * static_cast<std::size_t>(dims.latent)), rotary = poisoned<Bf16>(problem.tokens() * static_cast<std::size_t>(dims.rope));
+      const OnDevice<std::byte> rows(entries);
+      const OnDevice<Bf16> found(latents), found_rotary(rotary);
+      const DeviceBatch batch(problem.batch);
+      const Stream stream;
+      read_latents_ref({.batch = problem.batch.view(), .layout = problem.layout, .latent_rows = entries.data(), .latents = latents.data(), .rotary_keys = rotary.data()});
+      read_latents({.batch = batch.view(), .layout = problem.layout, .latent_rows = rows.data(), .latents = found.data(), .rotary_keys = found_rotary.data()}, stream.get());
+      stream.wait_blocking();
+      CHECK(same_bits(found.get(), latents));
+      CHECK(same_bits(found_rotary.get(), rotary));
     }
   }
 }
