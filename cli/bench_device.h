@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "inference/cuda/cuda_backend.h"
 #include "inference/model_bench.h"
 
 namespace gauntlet {
@@ -15,6 +16,7 @@ struct BenchDeviceOptions {
   std::string cache = "bf16";      ///< or fp8; on cuda
   int threads = 0;                 ///< 0: one for each core
   int pages = 64;                  ///< of the cache
+  int masked_from = CudaBackendOptions{}.masked_from;  ///< see there; on cuda
 };
 
 /// Throws Error(Usage) for a device or a form of weights that does not exist here, naming what does.

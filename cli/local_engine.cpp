@@ -81,7 +81,7 @@ std::unique_ptr<Backend> make_backend(const LocalEngineOptions& options, const M
   if (options.device == "auto" && options.weights == "exact") device = find_cuda_device();  // 8-bit weights ask for the CPU
   if (device) {
     const CacheFormat format = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16;
-    return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(*device, weights, format)), .max_tokens = kCudaPassTokens, .cache = format, .dense_attention = dense});
+    return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(*device, weights, format)), .max_tokens = kCudaPassTokens, .cache = format, .dense_attention = dense, .terms = {}, .batch_invariant = options.batch_invariant});
   }
   require(options.cache == "bf16", ErrorKind::Usage, "--cache fp8: only on the device cuda; the CPU's cache is float32");
   return std::make_unique<CpuBackend>(weights, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cache_tokens(weights.config)), .dense_attention = dense});
@@ -108,6 +108,7 @@ void add_local_engine_options(CLI::App& command, LocalEngineOptions& options) {
   command.add_option("--weights", options.weights, "Weights on the CPU: exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
   command.add_option("--cache", options.cache, "Cache on CUDA: bf16, or fp8 (half the memory)")->type_name("FORMAT")->capture_default_str();
   command.add_option("--attention", options.attention, "sparse: to the positions that the checkpoint's indexer chooses; dense: to all, with the same weights")->type_name("KIND")->capture_default_str();
+  command.add_flag("--batch-invariant", options.batch_invariant, "Results to the bit the same whatever else is in the batch, also for the models of DeepSeek-V3.2's size on Hopper, which this slows down (others always are)");
   command.add_flag("--constrain-calls", options.constrain_calls, "Keep the model to the grammar of its tools: every call is well formed and satisfies its tool's schema");
 }
 

@@ -22,11 +22,12 @@ struct LocalEngineOptions {
   std::string weights = "exact";   ///< or int8 (CPU)
   std::string cache = "bf16";      ///< or fp8 (CUDA; on the CPU the cache is float32)
   std::string attention = "sparse";  ///< or dense: to every position, whatever the indexer says
+  bool batch_invariant = false;    ///< see CudaBackendOptions; on the CPU it is always so
   int max_running = 256;           ///< sequences in a batch
   bool constrain_calls = false;    ///< see LocalModel::constrain_calls
 };
 
-/// --device, --threads, --cache-tokens, --weights, --cache, --attention, --constrain-calls.
+/// --device, --threads, --cache-tokens, --weights, --cache, --attention, --batch-invariant, --constrain-calls.
 void add_local_engine_options(CLI::App& command, LocalEngineOptions& options);
 
 /// True for a folder that has a config.json.

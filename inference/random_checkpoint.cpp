@@ -42,6 +42,14 @@ Json layer_config() {
           {"rope_scaling", {{"type", "yarn"}, {"factor", 40.0}, {"original_max_position_embeddings", 4096}, {"beta_fast", 32}, {"beta_slow", 1}, {"mscale", 1.0}, {"mscale_all_dim", 1.0}}}};
 }
 
+/// DeepSeek-V3.2's attention with half of its heads, and narrow layers around it: what its kernels need, in a file of tens of megabytes.
+Json attention_config() {
+  Json out = layer_config();
+  out.update({{"vocab_size", 512}, {"hidden_size", 256}, {"intermediate_size", 384}, {"moe_intermediate_size", 128}, {"num_hidden_layers", 2}, {"num_attention_heads", 64},
+              {"num_key_value_heads", 64}, {"q_lora_rank", 256}, {"index_topk", 128}, {"first_k_dense_replace", 1}});
+  return out;
+}
+
 Json tiny_config() {
   return {{"vocab_size", 512}, {"hidden_size", 64}, {"intermediate_size", 128}, {"moe_intermediate_size", 64}, {"num_hidden_layers", 2}, {"num_attention_heads", 2},
           {"num_key_value_heads", 2}, {"n_routed_experts", 4}, {"routed_scaling_factor", 1.0}, {"kv_lora_rank", 64}, {"q_lora_rank", 64}, {"qk_rope_head_dim", 16},
@@ -143,7 +151,10 @@ class Filler {
 }  // namespace
 
 const std::vector<RandomSize>& random_sizes() {
-  static const std::vector<RandomSize> sizes = {{"small", "8 layers of width 384, 28 M parameters"}, {"layer", "one layer with DeepSeek-V3.2's dimensions, 8 experts, 0.66 B parameters"}, {"tiny", "2 layers of width 64, for tests"}};
+  static const std::vector<RandomSize> sizes = {{"small", "8 layers of width 384, 28 M parameters"},
+                                                {"layer", "one layer with DeepSeek-V3.2's dimensions, 8 experts, 0.66 B parameters"},
+                                                {"attention", "2 layers of width 256 with DeepSeek-V3.2's attention for 64 heads, 30 M parameters"},
+                                                {"tiny", "2 layers of width 64, for tests"}};
   return sizes;
 }
 
@@ -153,10 +164,12 @@ Json random_config(std::string_view size) {
     out.update(small_config());
   } else if (size == "layer") {
     out.update(layer_config());
+  } else if (size == "attention") {
+    out.update(attention_config());
   } else if (size == "tiny") {
     out.update(tiny_config());
   } else {
-    fail(ErrorKind::Usage, fmt::format("--size: found \"{:.60}\"; accepted: small, layer, tiny", size));
+    fail(ErrorKind::Usage, fmt::format("--size: found \"{:.60}\"; accepted: small, layer, attention, tiny", size));
   }
   return out;
 }

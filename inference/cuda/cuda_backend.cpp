@@ -12,7 +12,6 @@
 #include "inference/cuda/decoder.h"
 #include "inference/cuda/draw.h"
 #include "inference/cuda/model_limits.h"
-#include "inference/cuda/norm.h"
 
 namespace gauntlet {
 namespace {
@@ -34,11 +33,17 @@ int current_device() {
   return index;
 }
 
+CudaBackendOptions with_terms(CudaBackendOptions options, const ModelConfig& config) {
+  const bool published = config.kv_rank == 512 && config.rope_dim == 64;
+  if (!options.terms) options.terms = published ? kernels::ActivationTerms::One : kernels::ActivationTerms::Two;
+  return options;
+}
+
 /// The device in words, if it can run the model.
 std::string checked_device(const ModelConfig& config, const CudaBackendOptions& options, int index) {
   cudaDeviceProp properties{};
   cuda_check(cudaGetDeviceProperties(&properties, index));
-  check_cuda_model(config, options.cache, options.terms,
+  check_cuda_model(config, options.cache, *options.terms,
                    {.major = properties.major, .minor = properties.minor, .shared_bytes = shared_limit()}, properties.name);
   return fmt::format("{} (sm_{}{})", properties.name, properties.major, properties.minor);
 }
@@ -72,7 +77,6 @@ struct CudaBackend::Impl {
   PinnedBuffer<kernels::DrawnRow> drawn_host;
   std::vector<SampledToken> tokens;
   DeviceBuffer<float> logits;       ///< [kLogitRows, vocab]
-  DeviceBuffer<Bf16> last;          ///< [kLogitRows, dim], final norm
   PinnedBuffer<float> host_logits;  ///< grows with what is asked for
   struct Recorded {
     Graph graph;
@@ -85,16 +89,18 @@ struct CudaBackend::Impl {
 
   Impl(const ModelWeights& from, const CudaBackendOptions& o)
       : config(from.config),
-        options(o),
+        options(with_terms(o, from.config)),
         device_index(current_device()),
-        device(checked_device(from.config, o, device_index)),
+        device(checked_device(from.config, options, device_index)),
         weights(upload_weights(from)),
         decoder(config, weights,
                 {.pages = o.pages,
                  .max_tokens = o.max_tokens,
                  .cache = o.cache,
                  .dense_attention = o.dense_attention,
-                 .terms = o.terms},
+                 .batch_invariant = o.batch_invariant,
+                 .masked_from = o.masked_from,
+                 .terms = *options.terms},
                 stream),
         page_stride(static_cast<int>(std::min<std::int64_t>(pages_for(config.max_positions), o.pages))) {
     const auto most = static_cast<std::size_t>(o.max_tokens),
@@ -106,7 +112,6 @@ struct CudaBackend::Impl {
     drawn = DeviceBuffer<kernels::DrawnRow>(most);
     drawn_host = PinnedBuffer<kernels::DrawnRow>(most);
     logits = DeviceBuffer<float>(rows * static_cast<std::size_t>(config.vocab));
-    last = DeviceBuffer<Bf16>(rows * static_cast<std::size_t>(config.dim));
     // Uploads ran on another stream than what follows.
     cuda_check(cudaDeviceSynchronize());
   }
@@ -115,6 +120,7 @@ struct CudaBackend::Impl {
   struct Plan {
     int tokens = 0, sequences = 0, rows = 0, longest = 1, pages = 0;
     bool replayable = false;  ///< every sequence decodes one token and wants its logits
+    bool whole = true;        ///< every sequence starts at position 0
   };
   Plan stage(std::span<const SequenceStep> steps);
   kernels::TokenBatch batch(const Plan& plan) const;
@@ -141,6 +147,7 @@ CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> s
                        step.pages.size(), config.max_positions));
     }
     plan.longest = std::max(plan.longest, static_cast<int>(end));
+    plan.whole = plan.whole && step.start == 0;
     plan.replayable = plan.replayable && step.ids.size() == 1 && step.logits != LogitsOf::None;
   }
   require(plan.tokens <= options.max_tokens, ErrorKind::Internal,
@@ -210,25 +217,7 @@ kernels::TokenBatch CudaBackend::Impl::batch(const Plan& plan) const {
 
 /// Logits of `rows` tokens, into `logits`.
 void CudaBackend::Impl::make_logits(int first, int rows, const std::int32_t* source) {
-  kernels::rms_norm({.rows = rows,
-                     .dim = config.dim,
-                     .eps = static_cast<float>(config.norm_eps),
-                     .source_rows = source == nullptr ? nullptr : source + first,
-                     .x = decoder.stream(),
-                     .weight = weights.final_norm.data(),
-                     .y = last.data(),
-                     .y_float = nullptr},
-                    stream.get());
-  const DeviceBuffer<Bf16>& head = weights.head.size() > 0 ? weights.head : weights.embedding;
-  decoder.products().multiply({.rows = rows,
-                               .outputs = config.vocab,
-                               .inner = config.dim,
-                               .weights = head.data(),
-                               .x = last.data(),
-                               .x_stride = config.dim,
-                               .y = logits.data(),
-                               .y_stride = config.vocab},
-                              stream.get());
+  decoder.head(weights.final_norm, weights.head.size() > 0 ? weights.head : weights.embedding, source == nullptr ? nullptr : source + first, rows, logits.data());
 }
 
 void CudaBackend::Impl::draw_tokens(int first, int rows) {
@@ -261,7 +250,7 @@ void CudaBackend::Impl::stage_draws(std::span<const RowWish> wishes, int rows) {
 /// True if a graph ran, between the two events.
 bool CudaBackend::Impl::replay(const Plan& plan, bool draw) {
   const auto body = [&] {
-    decoder.launch(batch(plan), plan.pages * kPageTokens, nullptr);
+    decoder.launch(batch(plan), {.longest = plan.pages * kPageTokens, .whole = false}, nullptr);
     make_logits(0, plan.tokens, nullptr);
     if (draw) draw_tokens(0, plan.tokens);
   };
@@ -315,7 +304,7 @@ DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std:
     replayed = replay(plan, draw);
     fetch(0, plan.rows);
   } else {
-    decoder.launch(batch(plan), plan.longest, selections);
+    decoder.launch(batch(plan), {.longest = plan.longest, .whole = plan.whole}, selections);
     const std::int32_t* source = inputs.data() + 3 * options.max_tokens;
     for (int first = 0; first < plan.rows; first += kLogitRows) {
       const int rows = std::min(kLogitRows, plan.rows - first);
@@ -384,8 +373,8 @@ void CudaBackend::poison_page(std::int32_t page) { impl_->decoder.poison_page(pa
 
 std::string CudaBackend::describe() const {
   return fmt::format("CUDA, {}, {}, bf16 weights, activations in {}, {} cache{}", impl_->device,
-                     impl_->decoder.products().version(),
-                     impl_->options.terms == kernels::ActivationTerms::Two ? "two bf16 terms" : "bf16",
+                     impl_->decoder.describe_products(),
+                     *impl_->options.terms == kernels::ActivationTerms::Two ? "two bf16 terms" : "bf16",
                      impl_->options.cache == CacheFormat::Fp8 ? "FP8" : "bf16",
                      impl_->options.dense_attention && config().has_indexer() ? ", dense attention" : "");
 }

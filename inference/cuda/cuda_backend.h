@@ -4,6 +4,7 @@
 // form over selected positions. Decoding steps are replayed as CUDA graphs.
 
 #include <memory>
+#include <optional>
 
 #include "inference/backend.h"
 #include "inference/cuda/types.h"
@@ -20,7 +21,14 @@ struct CudaBackendOptions {
   bool dense_attention = false;           ///< attend to every position, for comparison
   /// Two: activations go into the layers' dense products and attention as two bf16 terms. What is still rounded to bf16: weights, cache, attention's
   /// probabilities, the indexer's queries, the routed experts' inputs and the head's. One: plain bf16.
-  kernels::ActivationTerms terms = kernels::ActivationTerms::Two;
+  /// None: One for DeepSeek-V3.2's latents (512 + 64), which everybody runs so and which Hopper's kernels take; Two for all others.
+  std::optional<kernels::ActivationTerms> terms;
+  /// Attention cuts lists into parts of one length whatever else is in the pass, so that a row's bits depend on nothing but its own sequence. Off: into
+  /// parts as long as is fastest for the number of tokens, where Hopper's kernels run; the portable kernels are invariant anyway.
+  bool batch_invariant = false;
+  /// Passes of at least so many tokens that hold whole sequences, none longer than the list of chosen positions, attend with keys and values of every
+  /// head instead of latents, where there is a kernel for it (DeepSeek-V3.2's heads on Hopper, not batch_invariant). 0: never.
+  int masked_from = 128;
 };
 
 class CudaBackend : public Backend {

@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/rng.h"
-#include "inference/backend_case.h"
+#include "inference/cuda/decided_case.h"
 #include "inference/cuda/kernel_case.h"
 #include "inference/golden_case.h"
 #include "inference/recording_listener.h"
@@ -36,46 +36,6 @@ Ids random_ids(Rng& rng, std::size_t count, int vocab) {
   Ids out(count);
   for (auto& id : out) id = static_cast<std::int32_t>(rng.below(static_cast<std::uint64_t>(vocab)));
   return out;
-}
-
-/// ‖found - expected‖ / ‖expected‖; infinite where something is not finite.
-double relative_difference(std::span<const float> found, std::span<const float> expected) {
-  REQUIRE(found.size() == expected.size());
-  double error = 0, norm = 0;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (!std::isfinite(found[i])) return INFINITY;
-    error += (static_cast<double>(found[i]) - expected[i]) * (static_cast<double>(found[i]) - expected[i]);
-    norm += static_cast<double>(expected[i]) * expected[i];
-  }
-  return std::sqrt(error / norm);
-}
-
-/// Logits of a backend with what it decided on the way.
-struct Decided {
-  std::vector<float> logits;
-  Selections decisions;
-};
-
-Decided decide(CudaBackend& backend, std::span<const std::int32_t> ids) {
-  Decided out;
-  backend.record_selections(&out.decisions);
-  out.logits = SequenceRun{backend, pages_from(0, 16)}.forward(ids);
-  backend.record_selections(nullptr);
-  return out;
-}
-
-/// The reference that follows those decisions. Which positions and which experts are chosen are steps of the function: where two
-/// scores are as near as rounding, either choice is right and the outputs differ by far more than rounding. So choices and values are compared
-/// apart from each other.
-ForwardTrace following(const Selections& decisions) {
-  ForwardTrace trace;
-  const auto row = [](const std::vector<std::int32_t>& all, std::int64_t position, int width) {
-    const auto values = std::span(all).subspan(static_cast<std::size_t>(position) * static_cast<std::size_t>(width), static_cast<std::size_t>(width));
-    return Ids(values.begin(), std::find(values.begin(), values.end(), -1));
-  };
-  trace.forced_positions = [&decisions, row](int layer, std::int64_t position) { return row(decisions.layers[static_cast<std::size_t>(layer)], position, decisions.k); };
-  trace.forced_experts = [&decisions, row](int layer, std::int64_t position) { return row(decisions.experts[static_cast<std::size_t>(layer)], position, decisions.experts_per_token); };
-  return trace;
 }
 
 TEST_CASE("the CUDA backend gives the logits of the reference within bf16's rounding, given the same choices") {
@@ -210,7 +170,7 @@ TEST_CASE("an FP8 cache gives the logits of the reference with the same rounding
 TEST_CASE("a prompt in one go, in chunks and token by token gives the same bits on CUDA, on any pages") {
   if (skip_without_device()) return;
   for_each_golden([](const GoldenCase& golden, CacheFormat format) {
-    CudaBackend backend(golden.weights, {.pages = 32, .cache = format});
+    CudaBackend backend(golden.weights, {.pages = 32, .cache = format, .batch_invariant = true});
     const auto whole = SequenceRun{backend, pages_from(0, 8)}.forward(golden.ids);
     const Ids shuffled = {31, 4, 17, 9, 22, 10, 11, 12};
     for (const std::size_t chunk : {1UL, 7UL, 64UL, 100UL}) {
@@ -271,7 +231,7 @@ TEST_CASE("decoding batches of any size and their members alone give the same bi
 TEST_CASE("a batch of prompts and decoding sequences and its members alone give the same bits on CUDA") {
   if (skip_without_device()) return;
   for_each_golden([](const GoldenCase& golden, CacheFormat format) {
-    CudaBackend backend(golden.weights, {.pages = 64, .max_tokens = 1200, .cache = format});
+    CudaBackend backend(golden.weights, {.pages = 64, .max_tokens = 1200, .cache = format, .batch_invariant = true});
     Rng rng(8);
     const auto vocab = static_cast<std::size_t>(golden.weights.config.vocab);
     std::vector<Ids> prompts;

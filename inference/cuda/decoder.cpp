@@ -5,14 +5,15 @@
 #include <vector>
 
 #include "core/error.h"
+#include "inference/cuda/fast_kernels.h"
 #include "inference/cuda/float_linear.h"
 #include "inference/cuda/grouped_product.h"
-#include "inference/cuda/index_scores.h"
+#include "inference/cuda/hopper/masked_attention.h"
 #include "inference/cuda/latents.h"
 #include "inference/cuda/moe.h"
 #include "inference/cuda/norm.h"
-#include "inference/cuda/sparse_attention.h"
-#include "inference/cuda/top_positions.h"
+#include "inference/cuda/select_positions.h"
+#include "inference/cuda/term_product.h"
 
 namespace gauntlet {
 namespace {
@@ -20,6 +21,21 @@ namespace {
 /// Workspaces that grow with tokens × positions are bounded; what does not fit at once is done in runs of tokens.
 constexpr std::int64_t kScoreFloats = 32LL << 20;
 constexpr std::int64_t kPartFloats = 32LL << 20;
+
+/// Whether every dense product of the model is small enough for term_product(), which then runs them all: so that bits are the same in any batch.
+bool fits_fused(const ModelConfig& config, kernels::ActivationTerms terms) {
+  // Beyond this cuBLASLt is as fast, and norms are too long to be made by each block anew.
+  constexpr int kMostInner = 1024;
+  const int inner = std::max({config.dim, config.q_rank, config.kv_rank, config.nope_dim, config.heads * config.v_dim, config.dense_layers > 0 ? config.dense_width : 0,
+                              config.expert_width * std::max(config.shared_experts, 0)});
+  return terms == kernels::ActivationTerms::Two && inner <= kMostInner;
+}
+
+/// Whether attention that is not absorbed has a kernel for the model. Its bits are not those of the absorbed form.
+bool fits_masked(const ModelConfig& config, const DecoderOptions& options) {
+  return compute_capability() == 90 && options.masked_from > 0 && !options.batch_invariant && options.terms == kernels::ActivationTerms::One && config.nope_dim == kernels::kMaskedContent &&
+         config.rope_dim == kernels::kMaskedRotary && config.v_dim == kernels::kMaskedValue;
+}
 
 std::size_t count(std::int64_t a, std::int64_t b = 1, std::int64_t c = 1) { return static_cast<std::size_t>(a * b * c); }
 
@@ -32,6 +48,7 @@ Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const De
       on_(stream),
       layout_(kernels::cache_layout(config, options.cache)),
       sparse_(config.has_indexer() && !options.dense_attention),
+      fused_(fits_fused(config, options.terms)),
       products_(2 * options.max_tokens) {
   const int tokens = options.max_tokens, heads = config.heads;
   input_width_ = (config.q_rank > 0 ? config.q_rank : heads * config.qk_dim()) + config.cache_dim() + layout_.index;
@@ -67,7 +84,7 @@ Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const De
   query_ = DeviceBuffer<float>(config.q_rank > 0 ? count(tokens, terms, query_width_) : 0);
   content_ = DeviceBuffer<Bf16>(count(std::int64_t{tokens} * terms, heads, config.nope_dim));
   absorbed_ = DeviceBuffer<Bf16>(count(std::int64_t{tokens} * terms, heads, layout_.width()));
-  if (two_terms()) {
+  if (two_terms() && !fused_) {
     absorbed_float_ = DeviceBuffer<float>(count(std::int64_t{2} * tokens, heads, config.kv_rank));
     mixed_float_ = DeviceBuffer<float>(count(std::int64_t{2} * tokens, heads, config.v_dim));
   }
@@ -75,20 +92,37 @@ Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const De
   attended_ = DeviceBuffer<Bf16>(count(std::int64_t{tokens} * terms, heads, config.kv_rank));
   mixed_ = DeviceBuffer<Bf16>(count(std::int64_t{tokens} * terms, heads, config.v_dim));
   if (config.has_indexer()) {
-    index_queries_ = DeviceBuffer<Bf16>(count(tokens, config.index_heads, layout_.index_padded()));
+    index_fp8_ = kernels::scores_in_fp8(layout_, config.index_heads);
+    if (index_fp8_) {
+      index_queries_fp8_ = DeviceBuffer<std::uint8_t>(count(tokens, config.index_heads, layout_.index_padded()));
+      index_query_scales_ = DeviceBuffer<float>(count(tokens, config.index_heads));
+    } else {
+      index_queries_ = DeviceBuffer<Bf16>(count(tokens, config.index_heads, layout_.index_padded()));
+    }
     index_weights_ = DeviceBuffer<float>(count(tokens, config.index_heads));
     chosen_ = DeviceBuffer<std::int32_t>(count(tokens, config.index_topk));
     const std::int64_t stride = kernels::round_up(static_cast<int>(positions), kPageTokens);
     scores_ = DeviceBuffer<float>(count(std::max(stride, std::min(kScoreFloats, stride * tokens))));
   }
-  const std::int64_t parts =
-      ((sparse_ ? std::min<std::int64_t>(config.index_topk, positions) : positions) + kernels::kAttentionPart - 1) /
-      kernels::kAttentionPart;
+  masked_ = fits_masked(config, options);
+  if (masked_) {
+    joined_ = DeviceBuffer<Bf16>(count(tokens, heads, config.qk_dim()));
+    keys_values_ = DeviceBuffer<Bf16>(count(tokens, heads, config.nope_dim + config.v_dim));
+    plain_latents_ = DeviceBuffer<Bf16>(count(tokens, config.kv_rank));
+    rotary_keys_ = DeviceBuffer<Bf16>(count(tokens, config.rope_dim));
+    masked_work_ = DeviceBuffer<std::int32_t>(kernels::kMaskedWork);
+    cuda_check(cudaMemset(masked_work_.data(), 0, masked_work_.size_bytes()));
+  }
+  const std::int64_t longest = sparse_ ? std::min<std::int64_t>(config.index_topk, positions) : positions;
+  const std::int64_t parts = (longest + kernels::kAttentionPart - 1) / kernels::kAttentionPart;
   if (parts > 1) {
     const std::int64_t one = parts * heads * layout_.latent_padded();
     const std::int64_t held = std::max<std::int64_t>(1, std::min<std::int64_t>(tokens, kPartFloats / one));
-    part_out_ = DeviceBuffer<float>(count(held, one));
-    part_stats_ = DeviceBuffer<float>(count(held, parts * heads, 2));
+    // Short parts of few tokens need as much as the usual ones of many.
+    const std::int64_t shortest = (longest + 63) / 64 * heads * layout_.latent_padded();
+    part_floats_ = std::max(held * one, std::min(shortest, kPartFloats));
+    part_out_ = DeviceBuffer<float>(count(part_floats_));
+    part_stats_ = DeviceBuffer<float>(count(part_floats_ / layout_.latent_padded(), 2));
   }
   const std::int64_t widest =
       std::max(config.dense_layers > 0 ? config.dense_width : 0, config.expert_width * std::max(config.shared_experts, 0));
@@ -138,37 +172,7 @@ void Decoder::poison_page(std::int32_t page) {
   }
 }
 
-void Decoder::norm(const DeviceBuffer<float>& weight, int tokens) {
-  kernels::rms_norm({.rows = tokens,
-                     .dim = config_.dim,
-                     .eps = static_cast<float>(config_.norm_eps),
-                     .source_rows = nullptr,
-                     .x = stream_.data(),
-                     .weight = weight.data(),
-                     .y = normed_.data(),
-                     .y_low = second(normed_, tokens, config_.dim),
-                     .y_float = normed_float_.data()},
-                    on_.get());
-}
-
-/// stream += x Wᵀ. In place, so the second terms cannot ride along as further rows.
-void Decoder::add_product(const DeviceBuffer<Bf16>& weights, const DeviceBuffer<Bf16>& x, int inner, int tokens) {
-  for (const Bf16* rows : {static_cast<const Bf16*>(x.data()), static_cast<const Bf16*>(second(x, tokens, inner))}) {
-    if (rows == nullptr) continue;
-    products_.multiply({.rows = tokens,
-                        .outputs = config_.dim,
-                        .inner = inner,
-                        .weights = weights.data(),
-                        .x = rows,
-                        .x_stride = inner,
-                        .y = stream_.data(),
-                        .y_stride = config_.dim,
-                        .output = ProductOutput::AddFloat},
-                       on_.get());
-  }
-}
-
-void Decoder::launch(const kernels::TokenBatch& batch, int longest, Selections* record) {
+void Decoder::launch(const kernels::TokenBatch& batch, const PassShape& pass, Selections* record) {
   kernels::embed({.tokens = batch.tokens,
                   .dim = config_.dim,
                   .ids = batch.ids,
@@ -183,34 +187,29 @@ void Decoder::launch(const kernels::TokenBatch& batch, int longest, Selections* 
   }
   for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
     const CudaLayer& layer = weights_.layers[i];
-    norm(layer.attention_norm, batch.tokens);
-    attention(static_cast<int>(i), layer, batch, longest, record);
-    norm(layer.mlp_norm, batch.tokens);
-    if (layer.mlp.width > 0) mlp(layer.mlp, batch.tokens);
+    attention(static_cast<int>(i), layer, batch, pass, record);
+    if (layer.mlp.width > 0) {
+      gate(layer, batch.tokens);
+      add_product(layer.mlp.down, activated_, layer.mlp.width, batch.tokens);
+    } else {
+      norm(layer.mlp_norm, batch.tokens);
+    }
     if (layer.router.size() > 0) experts(layer, batch.tokens, record == nullptr ? nullptr : &record->experts[i]);
   }
 }
 
-void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenBatch& batch, int longest, Selections* record) {
-  const int tokens = batch.tokens, rows = tokens * (two_terms() ? 2 : 1), heads = config_.heads,
+void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenBatch& batch, const PassShape& pass, Selections* record) {
+  const int tokens = batch.tokens, heads = config_.heads,
             first = config_.q_rank > 0 ? config_.q_rank : heads * config_.qk_dim();
   Cache& cache = cache_[static_cast<std::size_t>(index)];
-  products_.multiply({.rows = rows,
-                      .outputs = input_width_,
-                      .inner = config_.dim,
-                      .weights = layer.input.data(),
-                      .x = normed_.data(),
-                      .x_stride = config_.dim,
-                      .y = input_.data(),
-                      .y_stride = input_width_},
-                     on_.get());
+  make_input(layer, tokens);
   kernels::write_latents({.batch = batch,
                           .layout = layout_,
                           .q_rank = config_.q_rank,
                           .input_stride = input_width_,
                           .kv_offset = first,
                           .input = input_.data(),
-                          .input_low = second(input_, tokens, input_width_),
+                          .input_low = products_low(input_, tokens, input_width_),
                           .q_norm = layer.q_norm.data(),
                           .kv_norm = layer.kv_norm.data(),
                           .index_norm = layer.index_k_norm.data(),
@@ -222,17 +221,7 @@ void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenB
                           .latent_rows = cache.latents.data(),
                           .index_pages = cache.index_keys.data()},
                          on_.get());
-  if (config_.q_rank > 0) {
-    products_.multiply({.rows = rows,
-                        .outputs = query_width_,
-                        .inner = config_.q_rank,
-                        .weights = layer.query.data(),
-                        .x = q_latent_.data(),
-                        .x_stride = config_.q_rank,
-                        .y = query_.data(),
-                        .y_stride = query_width_},
-                       on_.get());
-  }
+  if (config_.q_rank > 0) make_query(layer, tokens);
   kernels::split_queries(
       {.batch = batch,
        .layout = layout_,
@@ -241,56 +230,39 @@ void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenB
        .index_heads = config_.index_heads,
        .query_stride = config_.q_rank > 0 ? query_width_ : input_width_,
        .query = config_.q_rank > 0 ? query_.data() : input_.data(),
-       .query_low = config_.q_rank > 0 ? second(query_, tokens, query_width_) : second(input_, tokens, input_width_),
+       .query_low = config_.q_rank > 0 ? products_low(query_, tokens, query_width_) : products_low(input_, tokens, input_width_),
        .cosines = cosines_.data(),
        .sines = sines_.data(),
        .content = content_.data(),
        .content_low = second(content_, tokens, std::int64_t{heads} * config_.nope_dim),
        .absorbed = absorbed_.data(),
        .absorbed_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()),
-       .index_queries = index_queries_.data()},
+       .joined = joined_.data(),
+       .index_queries = index_queries_.data(),
+       .index_queries_fp8 = index_queries_fp8_.data(),
+       .index_query_scales = index_query_scales_.data()},
       on_.get());
-  // Queries into the latent space: q · W_UK, head by head.
-  ProductArgs into{.rows = rows,
-                   .outputs = config_.kv_rank,
-                   .inner = config_.nope_dim,
-                   .weights = layer.key_up.data(),
-                   .x = content_.data(),
-                   .x_stride = std::int64_t{heads} * config_.nope_dim,
-                   .y = absorbed_.data(),
-                   .y_stride = std::int64_t{heads} * layout_.width(),
-                   .output = ProductOutput::Bf16,
-                   .batches = heads,
-                   .weights_distance = std::int64_t{config_.kv_rank} * config_.nope_dim,
-                   .x_distance = config_.nope_dim,
-                   .y_distance = layout_.width()};
-  if (two_terms()) {
-    into.y = absorbed_float_.data();
-    into.y_stride = std::int64_t{heads} * config_.kv_rank;
-    into.y_distance = config_.kv_rank;
-    into.output = ProductOutput::Float;
-  }
-  products_.multiply(into, on_.get());
-  if (two_terms()) {
-    kernels::split_terms({.rows = tokens * heads,
-                          .columns = config_.kv_rank,
-                          .x = absorbed_float_.data(),
-                          .x_low = second(absorbed_float_, tokens, into.y_stride),
-                          .y = absorbed_.data(),
-                          .y_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()),
-                          .y_stride = layout_.width()},
-                         on_.get());
-  }
-
   // Where every position is chosen anyway, no list is needed: the sums are the same.
-  const bool choosing = sparse_ && longest > config_.index_topk;
-  if (config_.has_indexer() && (choosing || record != nullptr)) choose(index, layer, batch, longest, record);
+  const bool choosing = sparse_ && pass.longest > config_.index_topk;
+  if (config_.has_indexer() && (choosing || record != nullptr)) choose(index, layer, batch, pass.longest, record);
+  if (masked_ && pass.whole && !choosing && tokens >= options_.masked_from) {
+    attend_masked(layer, cache, batch);
+  } else {
+    attend_absorbed(layer, cache, batch, choosing ? config_.index_topk : pass.longest, choosing);
+  }
+  add_product(layer.output, mixed_, heads * config_.v_dim, tokens);
+}
+
+/// Attention over the latents themselves: from content_ and absorbed_ to mixed_.
+void Decoder::attend_absorbed(const CudaLayer& layer, const Cache& cache, const kernels::TokenBatch& batch, int longest, bool choosing) {
+  const int tokens = batch.tokens, heads = config_.heads;
+  absorb_queries(layer, tokens);
   kernels::SparseAttentionArgs args{.batch = batch,
                                     .layout = layout_,
                                     .first = 0,
                                     .rows = tokens,
                                     .heads = heads,
-                                    .longest = choosing ? config_.index_topk : longest,
+                                    .longest = longest,
                                     .scale = static_cast<float>(config_.softmax_scale()),
                                     .queries = absorbed_.data(),
                                     .queries_low = second(absorbed_, tokens, std::int64_t{heads} * layout_.width()),
@@ -303,43 +275,59 @@ void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenB
                                     .out = attended_.data(),
                                     .out_low = second(attended_, tokens, std::int64_t{heads} * config_.kv_rank),
                                     .lse = nullptr};
+  if (!options_.batch_invariant) {
+    const int fastest = kernels::fastest_part(args);
+    // A single token's parts must find room.
+    if (std::int64_t{(args.longest + fastest - 1) / fastest} * heads * layout_.latent_padded() <= part_floats_ || fastest >= args.longest) args.part = fastest;
+  }
   const std::int64_t one = std::int64_t{args.parts()} * heads * layout_.latent_padded();
-  const int run =
-      args.parts() == 1
-          ? tokens
-          : static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(part_out_.size()) / one, 1, tokens));
+  const int run = args.parts() == 1 ? tokens : static_cast<int>(std::clamp<std::int64_t>(part_floats_ / one, 1, tokens));
   for (args.first = 0; args.first < tokens; args.first += run) {
     args.rows = std::min(run, tokens - args.first);
     args.chosen = choosing ? chosen_.data() + std::int64_t{args.first} * config_.index_topk : nullptr;
-    kernels::sparse_attention(args, on_.get());
+    kernels::attend(args, on_.get());
   }
 
-  const int mixed = heads * config_.v_dim;
-  products_.multiply({.rows = rows,
-                      .outputs = config_.v_dim,
+  mix_values(layer, tokens);
+}
+
+/// Attention over keys and values that are made of the pass's own latents, for passes that hold every sequence from its start: from joined_ to mixed_.
+void Decoder::attend_masked(const CudaLayer& layer, const Cache& cache, const kernels::TokenBatch& batch) {
+  const int tokens = batch.tokens, heads = config_.heads, each = config_.nope_dim + config_.v_dim;
+  kernels::read_latents({.batch = batch, .layout = layout_, .latent_rows = cache.latents.data(), .latents = plain_latents_.data(), .rotary_keys = rotary_keys_.data()}, on_.get());
+  ProductArgs product{.rows = tokens,
+                      .outputs = config_.nope_dim,
                       .inner = config_.kv_rank,
-                      .weights = layer.value_up.data(),
-                      .x = attended_.data(),
-                      .x_stride = std::int64_t{heads} * config_.kv_rank,
-                      .y = two_terms() ? static_cast<void*>(mixed_float_.data()) : mixed_.data(),
-                      .y_stride = mixed,
-                      .output = two_terms() ? ProductOutput::Float : ProductOutput::Bf16,
+                      .weights = layer.key_up.data(),
+                      .transposed = true,
+                      .x = plain_latents_.data(),
+                      .x_stride = config_.kv_rank,
+                      .y = keys_values_.data(),
+                      .y_stride = std::int64_t{heads} * each,
+                      .output = ProductOutput::Bf16,
                       .batches = heads,
-                      .weights_distance = std::int64_t{config_.v_dim} * config_.kv_rank,
-                      .x_distance = config_.kv_rank,
-                      .y_distance = config_.v_dim},
-                     on_.get());
-  if (two_terms()) {
-    kernels::split_terms({.rows = tokens,
-                          .columns = mixed,
-                          .x = mixed_float_.data(),
-                          .x_low = second(mixed_float_, tokens, mixed),
-                          .y = mixed_.data(),
-                          .y_low = second(mixed_, tokens, mixed),
-                          .y_stride = mixed},
-                         on_.get());
-  }
-  add_product(layer.output, mixed_, mixed, tokens);
+                      .weights_distance = std::int64_t{config_.kv_rank} * config_.nope_dim,
+                      .x_distance = 0,
+                      .y_distance = each};
+  products_.multiply(product, on_.get());
+  product.outputs = config_.v_dim;
+  product.weights = layer.value_up.data();
+  product.transposed = false;
+  product.y = keys_values_.data() + config_.nope_dim;
+  product.weights_distance = std::int64_t{config_.v_dim} * config_.kv_rank;
+  products_.multiply(product, on_.get());
+  kernels::masked_attention({.batch = batch,
+                             .first = 0,
+                             .rows = tokens,
+                             .heads = heads,
+                             .scale = static_cast<float>(config_.softmax_scale()),
+                             .queries = joined_.data(),
+                             .keys_values = keys_values_.data(),
+                             .rotary_keys = rotary_keys_.data(),
+                             .work = masked_work_.data(),
+                             .out = mixed_.data(),
+                             .lse = nullptr},
+                            on_.get());
 }
 
 /// The positions that each token's attention reads, into chosen_.
@@ -355,33 +343,27 @@ void Decoder::choose(int index, const CudaLayer& layer, const kernels::TokenBatc
                            .scale = scale,
                            .x = normed_float_.data(),
                            .weight = layer.index_weights.data(),
+                           .factors = index_query_scales_.data(),
                            .y = index_weights_.data()},
                           on_.get());
   }
-  const int run = static_cast<int>(std::clamp<std::int64_t>(static_cast<std::int64_t>(scores_.size()) / stride, 1, tokens));
-  for (int first = 0; first < tokens; first += run) {
-    const int rows = std::min(run, tokens - first);
-    kernels::index_scores({.batch = batch,
-                           .layout = layout_,
-                           .first = first,
-                           .rows = rows,
-                           .heads = config_.index_heads,
-                           .longest = longest,
-                           .skip_up_to = k,
-                           .queries = index_queries_.data(),
-                           .weights = index_weights_.data(),
-                           .index_pages = cache_[static_cast<std::size_t>(index)].index_keys.data(),
-                           .scores = scores_.data(),
-                           .score_stride = stride},
-                          on_.get());
-    kernels::top_positions({.rows = rows,
-                            .k = k,
-                            .last = batch.positions + first,
-                            .scores = scores_.data(),
-                            .score_stride = stride,
-                            .chosen = chosen_.data() + std::int64_t{first} * k},
-                           on_.get());
-  }
+  kernels::select_positions({.scores = {.batch = batch,
+                                        .layout = layout_,
+                                        .first = 0,
+                                        .rows = tokens,
+                                        .heads = config_.index_heads,
+                                        .longest = longest,
+                                        .queries = index_queries_.data(),
+                                        .weights = index_weights_.data(),
+                                        .queries_fp8 = index_queries_fp8_.data(),
+                                        .weights_fp8 = index_fp8_ ? index_weights_.data() : nullptr,
+                                        .index_pages = cache_[static_cast<std::size_t>(index)].index_keys.data(),
+                                        .scores = scores_.data(),
+                                        .score_stride = stride},
+                             .scratch_floats = static_cast<std::int64_t>(scores_.size()),
+                             .k = k,
+                             .chosen = chosen_.data()},
+                            on_.get());
   if (record != nullptr) append_blocking(chosen_, count(tokens, k), record->layers[static_cast<std::size_t>(index)]);
 }
 
@@ -390,26 +372,6 @@ void Decoder::append_blocking(const DeviceBuffer<std::int32_t>& from, std::size_
   cuda_check(cudaMemcpyAsync(into.data() + into.size() - size, from.data(), size * sizeof(std::int32_t), cudaMemcpyDeviceToHost,
                              on_.get()));
   on_.wait_blocking();
-}
-
-void Decoder::mlp(const CudaMlp& mlp, int tokens) {
-  products_.multiply({.rows = tokens * (two_terms() ? 2 : 1),
-                      .outputs = 2 * mlp.width,
-                      .inner = config_.dim,
-                      .weights = mlp.gate_up.data(),
-                      .x = normed_.data(),
-                      .x_stride = config_.dim,
-                      .y = gate_up_.data(),
-                      .y_stride = 2 * mlp.width},
-                     on_.get());
-  kernels::silu_multiply({.rows = tokens,
-                          .width = mlp.width,
-                          .gate_up = gate_up_.data(),
-                          .gate_up_low = second(gate_up_, tokens, 2 * mlp.width),
-                          .y = activated_.data(),
-                          .y_low = second(activated_, tokens, mlp.width)},
-                         on_.get());
-  add_product(mlp.down, activated_, mlp.width, tokens);
 }
 
 void Decoder::experts(const CudaLayer& layer, int tokens, std::vector<std::int32_t>* record) {
