@@ -71,7 +71,7 @@ std::vector<Sample> repeat(int repeats, const std::function<double()>& work) {
 Json to_json(const Figure& figure, Clock clock) {
   Json samples = Json::array();
   for (const auto& sample : figure.samples) samples.push_back({{"wall_s", sample.wall_s}, {"cpu_s", sample.cpu_s}, {"items", sample.items}});
-  return {{"name", figure.name},
+  Json out = {{"name", figure.name},
           {"title", figure.title},
           {"unit", figure.unit},
           {"better", figure.better == Better::Higher ? "higher" : "lower"},
@@ -84,6 +84,8 @@ Json to_json(const Figure& figure, Clock clock) {
           {"threads", figure.threads},
           {"note", figure.note},
           {"samples", samples}};
+  out.update(figure.details);
+  return out;
 }
 
 std::string to_text(const Figure& figure, Clock clock) {

@@ -40,6 +40,7 @@ struct Figure {
   int threads = 1;             ///< that share the work
   std::vector<Sample> samples;
   std::string note;
+  Json details = Json::object();  ///< further members of the figure's JSON
 
   double median(Clock clock) const;
   double best(Clock clock) const;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "tests/bench/figure.h"
 #include "tests/bench/matrix_peak.h"
@@ -10,17 +11,55 @@
 namespace gauntlet::bench {
 namespace {
 
-constexpr void (*kFamilies[])(KernelTimes&) = {time_row_kernels, time_expert_kernels, time_attention_kernels};
-
-/// FLOP/µs of the matrix units.
-double matrix_peak_rate(const Stream& stream) {
-  const DeviceBuffer<float> out(1);
-  const MatrixPeakArgs args{.blocks = 1024, .steps = 2000, .out = out.data()};
-  return args.flops() / kernels::time_us(stream, [&] { matrix_peak(args, stream.get()); });
-}
+constexpr void (*kFamilies[])(KernelTimes&) = {time_row_kernels, time_expert_kernels, time_attention_kernels, time_prompt_kernels};
 
 Figure value(std::string name, std::string title, std::string unit, Better better, double found) {
   return {.name = std::move(name), .title = std::move(title), .unit = std::move(unit), .quantity = Quantity::Value, .better = better, .samples = {{.wall_s = 0, .cpu_s = 0, .items = found}}};
+}
+
+/// What the device does at best.
+struct Peaks {
+  double bandwidth = 0;                  ///< GB/s, read and written
+  std::map<MatrixUnit, double> matrix;   ///< FLOP/µs
+};
+
+const char* name_of(MatrixUnit unit) {
+  switch (unit) {
+    case MatrixUnit::Mma: return "mma.sync bf16";
+    case MatrixUnit::WgmmaBf16: return "wgmma bf16";
+    case MatrixUnit::WgmmaFp8: return "wgmma e4m3";
+  }
+  return "";
+}
+
+Peaks measure_peaks(const Stream& stream) {
+  Peaks out{.bandwidth = kernels::peak_bandwidth(), .matrix = {}};
+  const DeviceBuffer<float> written(1);
+  for (const auto unit : {MatrixUnit::Mma, MatrixUnit::WgmmaBf16, MatrixUnit::WgmmaFp8}) {
+    if (unit != MatrixUnit::Mma && compute_capability() != 90) continue;
+    const MatrixPeakArgs args{.unit = unit, .steps = 2000, .out = written.data()};
+    out.matrix[unit] = args.flops() / kernels::time_us(stream, [&] { matrix_peak(args, stream.get()); });
+  }
+  return out;
+}
+
+Figure figure_of(const KernelTime& row, const Peaks& peaks) {
+  const double moved = row.work.bytes / row.us / 1000, computed = row.work.flops / row.us / 1e6;
+  const double of_copy = 100 * moved / peaks.bandwidth, of_matrix = row.work.flops == 0 ? 0 : 100 * row.work.flops / row.us / peaks.matrix.at(row.work.unit);
+  const char* limit = of_copy >= of_matrix ? "copy" : name_of(row.work.unit);
+  const double percent = std::max(of_copy, of_matrix);
+  Figure out = value("kernels." + row.name, fmt::format("{:.0f} GB/s, {:.1f} TFLOP/s, {:.1f} % of {}", moved, computed, percent, limit), "us", Better::Lower, row.us);
+  out.target = row.target_us;
+  out.details = {{"gb_per_s", moved}, {"tflops", computed}, {"percent_of_limit", percent}, {"limit", limit}};
+  if (!row.kernel.empty()) {
+    out.details["kernel"] = row.kernel;
+    out.title += ", kernel: " + row.kernel;
+  }
+  if (row.error) {
+    out.details["error"] = *row.error;
+    out.title += fmt::format(", error {:.1e}", *row.error);
+  }
+  return out;
 }
 
 }  // namespace
@@ -32,17 +71,11 @@ std::vector<Figure> bench_kernels(const Settings& settings) {
   }
   KernelTimes times(settings.quick);
   for (const auto family : kFamilies) family(times);
-  const double bandwidth = kernels::peak_bandwidth(), matrix = matrix_peak_rate(times.stream());
+  const Peaks peaks = measure_peaks(times.stream());
   std::vector<Figure> figures;
-  figures.push_back(value("kernels.peak.copy", "the device's own copy, bytes read and written", "GB/s", Better::Higher, bandwidth));
-  figures.push_back(value("kernels.peak.matrix", "mma.sync of bf16 from registers", "TFLOP/s", Better::Higher, matrix / 1e6));
-  for (const auto& row : times.rows()) {
-    const double moved = row.work.bytes / row.us / 1000, computed = row.work.flops / row.us / 1e6;
-    const double of_copy = 100 * moved / bandwidth, of_matrix = 100 * row.work.flops / row.us / matrix;
-    figures.push_back(value("kernels." + row.name, fmt::format("{:.0f} GB/s, {:.1f} TFLOP/s", moved, computed), "us", Better::Lower, row.us));
-    figures.push_back(value("kernels." + row.name + ".peak", fmt::format("of the measured {} peak, the nearer limit", of_copy >= of_matrix ? "copy" : "matrix"), "%", Better::Higher,
-                            std::max(of_copy, of_matrix)));
-  }
+  figures.push_back(value("kernels.peak.copy", "the device's own copy, bytes read and written", "GB/s", Better::Higher, peaks.bandwidth));
+  for (const auto& [unit, rate] : peaks.matrix) figures.push_back(value(fmt::format("kernels.peak.{}", static_cast<int>(unit)), name_of(unit), "TFLOP/s", Better::Higher, rate / 1e6));
+  for (const auto& row : times.rows()) figures.push_back(figure_of(row, peaks));
   return figures;
 }
 

@@ -2,6 +2,8 @@
 
 // Timed rows of the CUDA kernels: each family's file times its kernels at shapes of real models and says what they must move and compute.
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,17 +12,24 @@
 
 namespace gauntlet::bench {
 
+/// Which of the device's ways to multiply matrices a kernel's limit is measured with.
+enum class MatrixUnit { Mma, WgmmaBf16, WgmmaFp8 };
+
 /// The least that a launch has to do: bytes of device memory read and written once, and floating-point operations of the matrix units
 /// (0 where they are not used).
 struct KernelWork {
   double bytes = 0;
   double flops = 0;
+  MatrixUnit unit = MatrixUnit::Mma;
 };
 
 struct KernelTime {
-  std::string name;  ///< "rms_norm.64x7168"
+  std::string name;             ///< "rms_norm.64x7168"
   KernelWork work;
+  std::string kernel = {};      ///< which of several, in words; empty where there is one
+  double target_us = 0;         ///< 0: none
   double us = 0;
+  std::optional<double> error = {};  ///< of one row against its reference in float64: the largest difference over the largest value
 };
 
 /// What a family's function writes its rows into.
@@ -33,10 +42,16 @@ class KernelTimes {
   const Stream& stream() const { return stream_; }
   const std::vector<KernelTime>& rows() const { return rows_; }
 
-  /// `body` launches on stream() and can be captured into a graph.
+  /// `body` launches on stream() and can be captured into a graph. `error` runs it once more and compares.
   template <class Body>
-  void add(std::string name, KernelWork work, Body body) {
-    rows_.push_back({.name = std::move(name), .work = work, .us = kernels::time_us(stream_, body)});
+  void add(KernelTime row, Body body, const std::function<double()>& error = nullptr) {
+    row.us = kernels::time_us(stream_, body);
+    if (error) row.error = error();
+    rows_.push_back(std::move(row));
+  }
+  template <class Body>
+  void add(std::string name, KernelWork work, Body body, const std::function<double()>& error = nullptr) {
+    add(KernelTime{.name = std::move(name), .work = work}, body, error);
   }
 
  private:
@@ -48,6 +63,7 @@ class KernelTimes {
 // The table of families is in kernel_bench.cpp.
 void time_row_kernels(KernelTimes& times);        ///< kernel_bench_rows.cpp: embed, rms_norm, silu_multiply, float_linear, draw
 void time_expert_kernels(KernelTimes& times);     ///< kernel_bench_experts.cpp: route, dispatch, combine, grouped products
+void time_prompt_kernels(KernelTimes& times);     ///< kernel_bench_prompts.cpp: select_positions, masked_attention
 void time_attention_kernels(KernelTimes& times);  ///< kernel_bench_attention.cpp: write_latents, split_queries, index_scores, top_positions, sparse_attention
 
 }  // namespace gauntlet::bench

@@ -37,7 +37,19 @@ void time_layer(KernelTimes& times, const Layer& layer) {
   const auto weights = poisoned_on_device<float>(slots);
   const kernels::RouteArgs route{.tokens = layer.tokens, .experts = layer.experts, .groups = layer.groups, .groups_kept = layer.groups_kept, .per_token = layer.per_token,
                                  .logits = logits.data(), .correction = correction.data(), .chosen = chosen.data(), .weights = weights.data()};
-  times.add("route." + shape, {.bytes = 4.0 * static_cast<double>(tokens * experts) + 8.0 * static_cast<double>(slots)}, [&] { kernels::route(route, stream); });
+  times.add("route." + shape, {.bytes = 4.0 * static_cast<double>(tokens * experts) + 8.0 * static_cast<double>(slots)}, [&] { kernels::route(route, stream); }, [&] {
+    kernels::route(route, stream);
+    const auto host_logits = logits.get(), host_correction = correction.get();
+    std::vector<std::int32_t> ids(slots);
+    std::vector<float> expected(slots);
+    kernels::RouteArgs reference = route;
+    reference.logits = host_logits.data();
+    reference.correction = host_correction.data();
+    reference.chosen = ids.data();
+    reference.weights = expected.data();
+    kernels::route_ref(reference);
+    return chosen.get() == ids ? kernels::relative_error(weights.get(), expected) : 1.0;
+  });
 
   kernels::DispatchArgs dispatch{.tokens = layer.tokens, .experts = layer.experts, .per_token = layer.per_token, .chosen = chosen.data(), .slot_of = slot_of.data(), .token_of = token_of.data()};
   const auto tiles = static_cast<std::size_t>(dispatch.max_tiles());
@@ -45,7 +57,14 @@ void time_layer(KernelTimes& times, const Layer& layer) {
   dispatch.tile_expert = tile_expert.data();
   dispatch.tile_first = tile_first.data();
   dispatch.tile_rows = tile_rows.data();
-  times.add("dispatch." + shape, {.bytes = 12.0 * static_cast<double>(slots) + 12.0 * static_cast<double>(tiles)}, [&] { kernels::dispatch(dispatch, stream); });
+  times.add("dispatch." + shape, {.bytes = 12.0 * static_cast<double>(slots) + 12.0 * static_cast<double>(tiles)}, [&] { kernels::dispatch(dispatch, stream); }, [&] {
+    kernels::dispatch(dispatch, stream);
+    const auto ids = chosen.get();
+    std::vector<std::int32_t> place(slots), token(slots), expert(tiles), first(tiles), rows(tiles);
+    kernels::dispatch_ref({.tokens = layer.tokens, .experts = layer.experts, .per_token = layer.per_token, .chosen = ids.data(), .slot_of = place.data(), .token_of = token.data(), .tile_expert = expert.data(),
+                           .tile_first = first.data(), .tile_rows = rows.data()});
+    return slot_of.get() == place && token_of.get() == token && tile_expert.get() == expert ? 0.0 : 1.0;  // equal or not
+  });
 
   // Weights that no random generator has to fill: 0x3c3c is 0.0115 in bf16.
   const auto constant = [](std::size_t count) {
@@ -63,14 +82,39 @@ void time_layer(KernelTimes& times, const Layer& layer) {
   const OnDevice<float> out(std::vector<float>(tokens * dim, 0.0f));
   const kernels::GroupedTiles list{.count = dispatch.max_tiles(), .expert = tile_expert.data(), .first = tile_first.data(), .rows = tile_rows.data()};
   const double matrix = static_cast<double>(width) * static_cast<double>(dim), all = static_cast<double>(slots);
-  times.add("grouped_gate_up." + shape, {.bytes = active * 4 * matrix + 2.0 * static_cast<double>(tokens * dim + slots * width), .flops = all * 4 * matrix}, [&] {
+  const auto gate_up_run = [&] {
     kernels::grouped_gate_up({.tiles = list, .dim = layer.dim, .width = layer.width, .token_of = token_of.data(), .x = x.data(), .weights = gate_up.data(), .y = gated.data()}, stream);
+  };
+  // One slot against the reference. All weights are the same number, so one expert's do for all.
+  const std::vector<Bf16> same(2 * width * dim, Bf16{0x3c3c});
+  const std::int32_t expert = 0, slot = 0, one = 1;
+  const kernels::GroupedTiles single{.count = 1, .expert = &expert, .first = &slot, .rows = &one};
+  times.add("grouped_gate_up." + shape, {.bytes = active * 4 * matrix + 2.0 * static_cast<double>(tokens * dim + slots * width), .flops = all * 4 * matrix}, gate_up_run, [&] {
+    gate_up_run();
+    const auto host_x = x.get();
+    const auto host_tokens = token_of.get();
+    std::vector<Bf16> expected(width);
+    kernels::grouped_gate_up_ref({.tiles = single, .dim = layer.dim, .width = layer.width, .token_of = host_tokens.data(), .x = host_x.data(), .weights = same.data(), .y = expected.data()});
+    return kernels::relative_error(kernels::rows_of(gated.get(), width, 0, 1), expected);
   });
-  times.add("grouped_down." + shape, {.bytes = active * 2 * matrix + 2.0 * static_cast<double>(slots * width) + 4.0 * static_cast<double>(slots * dim), .flops = all * 2 * matrix}, [&] {
-    kernels::grouped_down({.tiles = list, .dim = layer.dim, .width = layer.width, .x = gated.data(), .weights = down.data(), .y = parts.data()}, stream);
+  const auto down_run = [&] { kernels::grouped_down({.tiles = list, .dim = layer.dim, .width = layer.width, .x = gated.data(), .weights = down.data(), .y = parts.data()}, stream); };
+  times.add("grouped_down." + shape, {.bytes = active * 2 * matrix + 2.0 * static_cast<double>(slots * width) + 4.0 * static_cast<double>(slots * dim), .flops = all * 2 * matrix}, down_run, [&] {
+    down_run();
+    const auto host_gated = gated.get();
+    std::vector<float> expected(dim);
+    kernels::grouped_down_ref({.tiles = single, .dim = layer.dim, .width = layer.width, .x = host_gated.data(), .weights = same.data(), .y = expected.data()});
+    return kernels::relative_error(kernels::rows_of(parts.get(), dim, 0, 1), expected);
   });
-  times.add("combine." + shape, {.bytes = 4.0 * static_cast<double>(slots * dim) + 8.0 * static_cast<double>(tokens * dim)}, [&] {
+  const auto combine_run = [&] {
     kernels::combine({.tokens = layer.tokens, .per_token = layer.per_token, .dim = layer.dim, .slot_of = slot_of.data(), .weights = weights.data(), .parts = parts.data(), .stream = out.data()}, stream);
+  };
+  times.add("combine." + shape, {.bytes = 4.0 * static_cast<double>(slots * dim) + 8.0 * static_cast<double>(tokens * dim)}, combine_run, [&] {
+    auto expected = out.get();
+    combine_run();
+    const auto host_slots = slot_of.get();
+    const auto host_weights = weights.get(), host_parts = parts.get();
+    kernels::combine_ref({.tokens = layer.tokens, .per_token = layer.per_token, .dim = layer.dim, .slot_of = host_slots.data(), .weights = host_weights.data(), .parts = host_parts.data(), .stream = expected.data()});
+    return kernels::relative_error(out.get(), expected);
   });
 }
 

@@ -14,46 +14,91 @@ using kernels::poisoned_on_device;
 using kernels::random_bf16s;
 using kernels::random_floats;
 
+/// Rows that are compared with the reference.
+constexpr int kChecked = 4;
+
+template <class T>
+std::vector<T> first_rows(const OnDevice<T>& all, int rows, int columns) {
+  const auto values = all.get();
+  return {values.begin(), values.begin() + static_cast<std::ptrdiff_t>(std::min(rows, kChecked)) * columns};
+}
+
 void time_elementwise(KernelTimes& times, int rows, int dim, int width) {
   Rng rng(1);
   const auto count = static_cast<std::size_t>(rows), columns = static_cast<std::size_t>(dim), gates = static_cast<std::size_t>(width);
+  const int checked = std::min(rows, kChecked);
+  const cudaStream_t on = times.stream().get();
   constexpr std::size_t kVocab = 8192;
   std::vector<std::int32_t> ids(count);
   for (auto& id : ids) id = static_cast<std::int32_t>(rng.below(kVocab));
   const OnDevice<std::int32_t> device_ids(ids);
-  const OnDevice<Bf16> table(random_bf16s(rng, kVocab * columns));
-  const OnDevice<float> x(random_floats(rng, count * columns)), weight(random_floats(rng, columns)), gate_up(random_floats(rng, count * 2 * gates));
+  const auto host_table = random_bf16s(rng, kVocab * columns);
+  const auto host_x = random_floats(rng, count * columns), host_weight = random_floats(rng, columns), host_gates = random_floats(rng, count * 2 * gates);
+  const OnDevice<Bf16> table(host_table);
+  const OnDevice<float> x(host_x), weight(host_weight), gate_up(host_gates);
   const auto stream = poisoned_on_device<float>(count * columns);
   const auto y = poisoned_on_device<Bf16>(count * columns), gated = poisoned_on_device<Bf16>(count * gates);
   const double each = static_cast<double>(rows) * dim;
-  times.add(fmt::format("embed.{}x{}", rows, dim), {.bytes = each * 6},
-            [&] { kernels::embed({.tokens = rows, .dim = dim, .ids = device_ids.data(), .table = table.data(), .stream = stream.data()}, times.stream().get()); });
-  times.add(fmt::format("rms_norm.{}x{}", rows, dim), {.bytes = each * 6},
-            [&] { kernels::rms_norm({.rows = rows, .dim = dim, .x = x.data(), .weight = weight.data(), .y = y.data()}, times.stream().get()); });
-  times.add(fmt::format("silu_multiply.{}x{}", rows, width), {.bytes = static_cast<double>(rows) * width * 10},
-            [&] { kernels::silu_multiply({.rows = rows, .width = width, .gate_up = gate_up.data(), .y = gated.data()}, times.stream().get()); });
+  const auto embed = [&] { kernels::embed({.tokens = rows, .dim = dim, .ids = device_ids.data(), .table = table.data(), .stream = stream.data()}, on); };
+  times.add(fmt::format("embed.{}x{}", rows, dim), {.bytes = each * 6}, embed, [&] {
+    embed();
+    std::vector<float> expected(static_cast<std::size_t>(checked) * columns);
+    kernels::embed_ref({.tokens = checked, .dim = dim, .ids = ids.data(), .table = host_table.data(), .stream = expected.data()});
+    return kernels::relative_error(first_rows(stream, rows, dim), expected);
+  });
+  const auto norm = [&] { kernels::rms_norm({.rows = rows, .dim = dim, .x = x.data(), .weight = weight.data(), .y = y.data()}, on); };
+  times.add(fmt::format("rms_norm.{}x{}", rows, dim), {.bytes = each * 6}, norm, [&] {
+    norm();
+    std::vector<Bf16> expected(static_cast<std::size_t>(checked) * columns);
+    kernels::rms_norm_ref({.rows = checked, .dim = dim, .x = host_x.data(), .weight = host_weight.data(), .y = expected.data()});
+    return kernels::relative_error(first_rows(y, rows, dim), expected);
+  });
+  const auto gate = [&] { kernels::silu_multiply({.rows = rows, .width = width, .gate_up = gate_up.data(), .y = gated.data()}, on); };
+  times.add(fmt::format("silu_multiply.{}x{}", rows, width), {.bytes = static_cast<double>(rows) * width * 10}, gate, [&] {
+    gate();
+    std::vector<Bf16> expected(static_cast<std::size_t>(checked) * gates);
+    kernels::silu_multiply_ref({.rows = checked, .width = width, .gate_up = host_gates.data(), .y = expected.data()});
+    return kernels::relative_error(first_rows(gated, rows, width), expected);
+  });
 }
 
 void time_float_linear(KernelTimes& times, int rows, int outputs, int dim) {
   Rng rng(2);
   const auto count = static_cast<std::size_t>(rows), columns = static_cast<std::size_t>(outputs), inner = static_cast<std::size_t>(dim);
-  const OnDevice<float> x(random_floats(rng, count * inner)), weight(random_floats(rng, columns * inner));
+  const int checked = std::min(rows, kChecked);
+  const auto host_x = random_floats(rng, count * inner), host_weight = random_floats(rng, columns * inner);
+  const OnDevice<float> x(host_x), weight(host_weight);
   const auto y = poisoned_on_device<float>(count * columns);
-  times.add(fmt::format("float_linear.{}x{}x{}", rows, outputs, dim), {.bytes = 4.0 * (static_cast<double>(rows) * dim + static_cast<double>(outputs) * dim + static_cast<double>(rows) * outputs)},
-            [&] { kernels::float_linear({.rows = rows, .outputs = outputs, .dim = dim, .x = x.data(), .weight = weight.data(), .y = y.data()}, times.stream().get()); });
+  const auto run = [&] { kernels::float_linear({.rows = rows, .outputs = outputs, .dim = dim, .x = x.data(), .weight = weight.data(), .y = y.data()}, times.stream().get()); };
+  times.add(fmt::format("float_linear.{}x{}x{}", rows, outputs, dim), {.bytes = 4.0 * (static_cast<double>(rows) * dim + static_cast<double>(outputs) * dim + static_cast<double>(rows) * outputs)}, run, [&] {
+    run();
+    std::vector<float> expected(static_cast<std::size_t>(checked) * columns);
+    kernels::float_linear_ref({.rows = checked, .outputs = outputs, .dim = dim, .x = host_x.data(), .weight = host_weight.data(), .y = expected.data()});
+    return kernels::relative_error(first_rows(y, rows, outputs), expected);
+  });
 }
 
 void time_draw(KernelTimes& times, int rows, int vocab, const char* name, const kernels::DrawRow& parameters) {
   Rng rng(3);
   const auto count = static_cast<std::size_t>(rows);
-  auto logits = random_floats(rng, count * static_cast<std::size_t>(vocab), -8, 8);
+  const int checked = std::min(rows, kChecked);
+  const auto logits = random_floats(rng, count * static_cast<std::size_t>(vocab), -8, 8);
   std::vector<kernels::DrawRow> draws(count, parameters);
   for (auto& d : draws) d.uniform = static_cast<double>(rng.next() >> 11) * 0x1p-53;
   const OnDevice<float> device_logits(logits);
   const OnDevice<kernels::DrawRow> device_draws(draws);
   const OnDevice<kernels::DrawnRow> out{std::vector<kernels::DrawnRow>(count)};
-  times.add(fmt::format("draw.{}.{}x{}", name, rows, vocab), {.bytes = 4.0 * rows * vocab},
-            [&] { kernels::draw({.rows = rows, .vocab = vocab, .parameters = device_draws.data(), .logits = device_logits.data(), .out = out.data()}, times.stream().get()); });
+  const auto run = [&] { kernels::draw({.rows = rows, .vocab = vocab, .parameters = device_draws.data(), .logits = device_logits.data(), .out = out.data()}, times.stream().get()); };
+  // The share of rows that draw another token than the reference: 0.
+  times.add(fmt::format("draw.{}.{}x{}", name, rows, vocab), {.bytes = 4.0 * rows * vocab}, run, [&] {
+    run();
+    std::vector<kernels::DrawnRow> expected(static_cast<std::size_t>(checked));
+    kernels::draw_ref({.rows = checked, .vocab = vocab, .parameters = draws.data(), .logits = logits.data(), .out = expected.data()});
+    const auto found = out.get();
+    double different = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) different += found[i].id != expected[i].id ? 1 : 0;
+    return different / checked;
+  });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 namespace gauntlet::bench {
 namespace {
 
+constexpr int kBlocks = 1024;
 constexpr int kThreads = 256;
 constexpr int kChains = 8;  ///< independent products of a warp, so that none waits for another
 
@@ -25,10 +26,14 @@ __global__ void __launch_bounds__(kThreads) matrix_peak_kernel(MatrixPeakArgs ar
 
 }  // namespace
 
-double MatrixPeakArgs::flops() const { return static_cast<double>(blocks) * (kThreads / 32) * steps * kChains * 2 * 16 * 8 * 16; }
+double MatrixPeakArgs::flops() const {
+  if (unit != MatrixUnit::Mma) return wgmma_peak_flops(*this);
+  return static_cast<double>(kBlocks) * (kThreads / 32) * steps * kChains * 2 * 16 * 8 * 16;
+}
 
 void matrix_peak(const MatrixPeakArgs& args, CudaStream stream) {
-  matrix_peak_kernel<<<static_cast<unsigned>(args.blocks), kThreads, 0, stream>>>(args);
+  if (args.unit != MatrixUnit::Mma) return wgmma_peak(args, stream);
+  matrix_peak_kernel<<<kBlocks, kThreads, 0, stream>>>(args);
   cuda_check(cudaGetLastError());
 }
 

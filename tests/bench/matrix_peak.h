@@ -1,19 +1,23 @@
 #pragma once
 
-// What the device's matrix units do at best with the instruction that our kernels use, operands in registers.
+// What the device's matrix units do at best: mma.sync with operands in registers, wgmma (on compute capability 9.0) with tiles in shared memory.
 
-#include "inference/cuda/types.h"
+#include "tests/bench/kernel_bench.h"
 
 namespace gauntlet::bench {
 
 struct MatrixPeakArgs {
-  int blocks = 0;
+  MatrixUnit unit = MatrixUnit::Mma;
   int steps = 0;
   float* out = nullptr;  ///< [1]: never written, but the compiler cannot know
 
-  /// Of one launch.
+  /// Of one launch on the current device.
   double flops() const;
 };
 void matrix_peak(const MatrixPeakArgs& args, CudaStream stream);
+
+/// The kernels of wgmma, in machine code of their own.
+double wgmma_peak_flops(const MatrixPeakArgs& args);
+void wgmma_peak(const MatrixPeakArgs& args, CudaStream stream);
 
 }  // namespace gauntlet::bench
