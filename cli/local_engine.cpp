@@ -81,7 +81,7 @@ std::unique_ptr<Backend> make_backend(const LocalEngineOptions& options, const M
   if (options.device == "auto" && options.weights == "exact") device = find_cuda_device();  // 8-bit weights ask for the CPU
   if (device) {
     const CacheFormat format = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16;
-    return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(*device, weights, format)), .max_tokens = kCudaPassTokens, .cache = format, .dense_attention = dense, .terms = {}, .batch_invariant = options.batch_invariant});
+    return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(*device, weights, format)), .max_tokens = kCudaPassTokens, .cache = format, .dense_attention = dense, .batch_invariant = options.batch_invariant});
   }
   require(options.cache == "bf16", ErrorKind::Usage, "--cache fp8: only on the device cuda; the CPU's cache is float32");
   return std::make_unique<CpuBackend>(weights, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cache_tokens(weights.config)), .dense_attention = dense});

@@ -153,7 +153,7 @@ class Filler {
 const std::vector<RandomSize>& random_sizes() {
   static const std::vector<RandomSize> sizes = {{"small", "8 layers of width 384, 28 M parameters"},
                                                 {"layer", "one layer with DeepSeek-V3.2's dimensions, 8 experts, 0.66 B parameters"},
-                                                {"attention", "2 layers of width 256 with DeepSeek-V3.2's attention for 64 heads, 30 M parameters"},
+                                                {"attention", "2 layers of width 256 with DeepSeek-V3.2's attention for 64 heads, 33 M parameters"},
                                                 {"tiny", "2 layers of width 64, for tests"}};
   return sizes;
 }

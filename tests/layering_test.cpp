@@ -32,7 +32,7 @@ const Arrows kAllowed = {
 const Arrows kThirdParty = {
     {"sqlite3.h", {"datasets", "envs", "cli", "tests"}}, {"httplib.h", {"agent", "inference", "tests"}}, {"CLI/CLI.hpp", {"cli"}},
     {"cuda_runtime", {"inference"}},                     {"cublas", {"inference"}},                      {"boost/process", {"synth", "envs", "tests"}},
-    {"pcre2.h", {"inference"}},
+    {"pcre2.h", {"inference"}},                          {"cuda.h", {"inference"}},
 };
 
 constexpr std::size_t kHardLines = 600;

@@ -178,6 +178,14 @@ inline int compute_capability() {
 /// Whether a kernel may be placed before its predecessor has ended.
 inline bool can_overlap_launches() { return compute_capability() >= 90; }
 
+/// Multiprocessors of the current device.
+inline int multiprocessors() {
+  int device = 0, count = 0;
+  cuda_check(cudaGetDevice(&device));
+  cuda_check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
+  return count;
+}
+
 /// Devices that this process could use; 0 without a driver.
 inline int cuda_devices() {
   int count = 0;

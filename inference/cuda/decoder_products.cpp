@@ -64,7 +64,7 @@ void Decoder::make_input(const CudaLayer& layer, int tokens) {
                                   .x_stride = config_.dim,
                                   .y = input_.data(),
                                   .y_stride = input_width_,
-                                  .normed = sparse_ ? normed_float_.data() : nullptr},
+                                  .normed = config_.has_indexer() ? normed_float_.data() : nullptr},
                                  on_.get());
   }
   norm(layer.attention_norm, tokens);

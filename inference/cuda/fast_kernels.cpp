@@ -1,5 +1,9 @@
 #include "inference/cuda/fast_kernels.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+
 #include "inference/cuda/cuda.h"
 #include "inference/cuda/hopper/index_scores_fp8.h"
 #include "inference/cuda/hopper/sparse_decode.h"
@@ -13,10 +17,14 @@ namespace {
 /// Machine code for sm_90a runs on compute capability 9.0 alone.
 bool on_hopper() { return compute_capability() == 90; }
 
+bool aligned_16(std::initializer_list<const void*> pointers) {
+  return std::ranges::all_of(pointers, [](const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; });
+}
+
 }  // namespace
 
 AttentionKernel attention_kernel(const SparseAttentionArgs& args) {
-  if (!on_hopper()) return AttentionKernel::Portable;
+  if (!on_hopper() || !aligned_16({args.latent_rows, args.queries, args.out, args.part_out, args.part_stats})) return AttentionKernel::Portable;
   if (sparse_few_heads_takes(args)) return AttentionKernel::FewHeads;
   if (sparse_decode_takes(args)) return AttentionKernel::Fp8;
   if (sparse_prefill_takes(args)) return AttentionKernel::Bf16;

@@ -17,14 +17,18 @@ using kernels::skip_without_hopper;
 
 constexpr CacheFormat kFormats[] = {CacheFormat::Bf16, CacheFormat::Fp8};
 
+std::string written(const sample::ScratchFolder& folder) {
+  write_random_checkpoint("attention", 1, folder.path());
+  return folder.path();
+}
+
 /// Two layers with V3.2's attention for 64 heads.
 struct AttentionModel {
   sample::ScratchFolder folder;
-  std::int64_t parameters;
   Checkpoint checkpoint;
   ModelWeights weights;
 
-  AttentionModel() : parameters(write_random_checkpoint("attention", 1, folder.path())), checkpoint(folder.path()), weights(bind_weights(load_model_config(folder.path()), checkpoint)) {}
+  AttentionModel() : checkpoint(written(folder)), weights(bind_weights(load_model_config(folder.path()), checkpoint)) {}
 
   Ids ids(int count) const {
     Rng rng(2);

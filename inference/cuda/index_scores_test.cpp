@@ -87,12 +87,6 @@ class Device {
   OnDevice<std::byte> pages_;
 };
 
-double norm(std::span<const float> values) {
-  double sum = 0;
-  for (const float v : values) sum += static_cast<double>(v) * v;
-  return std::sqrt(sum);
-}
-
 // Products of bf16 are exact in float32. The matrix unit adds `index` of them in steps of 8 or 16 that may truncate, which is 2^-23 a step of
 // Σ|q k| <= |q| |k|; then as many roundings as there are heads, of a sum that is no larger than Σ|w| |q| |k|.
 void check(const Problem& problem, const std::vector<float>& found, const std::vector<float>& expected, int skip_up_to = 0) {

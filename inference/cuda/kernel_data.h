@@ -93,6 +93,13 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
+/// Euclidean.
+inline double norm(std::span<const float> values) {
+  double sum = 0;
+  for (const float v : values) sum += static_cast<double>(v) * v;
+  return std::sqrt(sum);
+}
+
 /// The largest |found - expected| over the largest |expected|; infinite if sizes differ or one alone is NaN or infinite.
 inline double relative_error(std::span<const float> found, std::span<const float> expected) {
   constexpr double kBad = std::numeric_limits<double>::infinity();

@@ -1,5 +1,7 @@
 #include "inference/cuda/select_positions.h"
 
+#include <optional>
+
 #include "inference/cuda/device_batch.h"
 #include "inference/cuda/fast_kernels.h"
 #include "inference/cuda/kernel_case.h"
@@ -23,7 +25,7 @@ class Problem {
     queries_ = OnDevice<Bf16>(same);
     weights_ = OnDevice<float>(uniforms(rng, rows() * heads));
     pages_ = OnDevice<std::byte>(random_index_keys(seed + 1, layout_, batch_));
-    tokens_.emplace_back(batch_);
+    tokens_.emplace(batch_);
   }
 
   int rows() const { return batch_.tokens(); }
@@ -46,7 +48,7 @@ class Problem {
     const auto chosen = poisoned_on_device<std::int32_t>(static_cast<std::size_t>(rows()) * static_cast<std::size_t>(k_));
     const Stream stream;
     score_positions(scores(0, rows(), all.data()), stream.get());
-    const TopPositionsArgs choice{.rows = rows(), .k = k_, .last = tokens_.front().view().positions, .scores = all.data(), .score_stride = stride(), .chosen = chosen.data()};
+    const TopPositionsArgs choice{.rows = rows(), .k = k_, .last = tokens_->view().positions, .scores = all.data(), .score_stride = stride(), .chosen = chosen.data()};
     choose_positions(choice, stream.get());
     stream.wait_blocking();
     // The choice from these scores by sorting.
@@ -60,7 +62,7 @@ class Problem {
  private:
   IndexScoresArgs scores(int first, int rows, float* into) const {
     IndexScoresArgs out;
-    out.batch = tokens_.front().view();
+    out.batch = tokens_->view();
     out.layout = layout_;
     out.first = first;
     out.rows = rows;
@@ -83,7 +85,7 @@ class Problem {
   OnDevice<Bf16> queries_;
   OnDevice<float> weights_;
   OnDevice<std::byte> pages_;
-  std::vector<DeviceBatch> tokens_;  ///< one
+  std::optional<DeviceBatch> tokens_;
 };
 
 TEST_CASE("a run of rows at a time gives the same positions as all at once, whatever memory there is") {

@@ -131,12 +131,6 @@ class Device {
   OnDevice<std::byte> rows_;
 };
 
-double norm(std::span<const float> values) {
-  double sum = 0;
-  for (const float v : values) sum += static_cast<double>(v) * v;
-  return std::sqrt(sum);
-}
-
 double largest_key(const Problem& problem) {
   double most = 0;
   for (std::size_t s = 0; s < problem.batch.lengths.size(); ++s) {

@@ -8,10 +8,8 @@
 #include "inference/cuda/hopper/wgmma_fp8.cuh"
 
 namespace gauntlet::kernels {
+namespace hopper::index_fp8 {
 namespace {
-
-using namespace hopper;
-using namespace index_fp8;
 
 constexpr int kMathWarpgroups = 2;
 constexpr int kThreads = (kMathWarpgroups + 1) * kWarpgroup;
@@ -264,13 +262,6 @@ __global__ void __launch_bounds__(kThreads, 1) index_scores_fp8_kernel(const __g
   }
 }
 
-int multiprocessors() {
-  int device = 0, count = 0;
-  cuda_check(cudaGetDevice(&device));
-  cuda_check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
-  return count;
-}
-
 template <int kHeads>
 void launch(const IndexScoresArgs& args, CudaStream stream) {
   static_assert(sizeof(Shared<kHeads>) <= 227 * 1024);
@@ -300,17 +291,18 @@ void launch(const IndexScoresArgs& args, CudaStream stream) {
 bool aligned_16(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 
 }  // namespace
+}  // namespace hopper::index_fp8
 
 bool index_scores_fp8_takes(const IndexScoresArgs& args) {
-  return args.layout.format == CacheFormat::Fp8 && args.layout.index == kKeyBytes && (args.heads == 32 || args.heads == 64) && args.queries_fp8 != nullptr &&
-         args.weights_fp8 != nullptr && aligned_16(args.queries_fp8) && aligned_16(args.weights_fp8) && aligned_16(args.index_pages);
+  return args.layout.format == CacheFormat::Fp8 && args.layout.index == hopper::index_fp8::kKeyBytes && (args.heads == 32 || args.heads == 64) && args.queries_fp8 != nullptr &&
+         args.weights_fp8 != nullptr && hopper::index_fp8::aligned_16(args.queries_fp8) && hopper::index_fp8::aligned_16(args.weights_fp8) && hopper::index_fp8::aligned_16(args.index_pages);
 }
 
 void index_scores_fp8(const IndexScoresArgs& args, CudaStream stream) {
   require(index_scores_fp8_takes(args), ErrorKind::Internal, "index_scores_fp8: sizes that it does not take");
   if (args.rows == 0 || args.longest <= args.skip_up_to) return;
-  if (args.heads == 64) return launch<64>(args, stream);
-  launch<32>(args, stream);
+  if (args.heads == 64) return hopper::index_fp8::launch<64>(args, stream);
+  hopper::index_fp8::launch<32>(args, stream);
 }
 
 }  // namespace gauntlet::kernels

@@ -11,7 +11,7 @@ namespace gauntlet::kernels {
 /// which this does not ask for.
 bool index_scores_fp8_takes(const IndexScoresArgs& args);
 
-/// As index_scores(): any mixture of sequences, positions beyond a token's own left as they are. A score's bits depend on its own token and key only, not on what else is in
+/// As index_scores(), with finite weights: any mixture of sequences, positions beyond a token's own left as they are. A score's bits depend on its own token and key only, not on what else is in
 /// the call.
 void index_scores_fp8(const IndexScoresArgs& args, CudaStream stream);
 

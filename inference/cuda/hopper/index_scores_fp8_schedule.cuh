@@ -9,7 +9,7 @@
 #include "inference/cuda/common.cuh"
 #include "inference/cuda/index_scores.h"
 
-namespace gauntlet::kernels::index_fp8 {
+namespace gauntlet::kernels::hopper::index_fp8 {
 
 inline constexpr int kKeyBytes = 128;
 inline constexpr int kTilePages = 2;
@@ -152,4 +152,4 @@ __device__ void for_each_item(const IndexScoresArgs& args, const Share& share, B
   }
 }
 
-}  // namespace gauntlet::kernels::index_fp8
+}  // namespace gauntlet::kernels::hopper::index_fp8

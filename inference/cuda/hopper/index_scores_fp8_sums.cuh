@@ -9,7 +9,7 @@
 
 #include "inference/cuda/hopper/index_scores_fp8_schedule.cuh"
 
-namespace gauntlet::kernels::index_fp8 {
+namespace gauntlet::kernels::hopper::index_fp8 {
 
 // sum + relu(x) · weight, in two ways that give the same bits. Half of each was measured faster than either alone: ordinary instructions slow the tensor cores down
 // when they write registers, which a comparison into a predicate does not.
@@ -141,4 +141,4 @@ class MixedColumns {
   int left_;
 };
 
-}  // namespace gauntlet::kernels::index_fp8
+}  // namespace gauntlet::kernels::hopper::index_fp8

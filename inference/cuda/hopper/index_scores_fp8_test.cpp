@@ -96,12 +96,6 @@ class Device {
   OnDevice<std::byte> pages_;
 };
 
-double norm(std::span<const float> values) {
-  double sum = 0;
-  for (const float v : values) sum += static_cast<double>(v) * v;
-  return std::sqrt(sum);
-}
-
 // A step of the tensor cores adds 32 products to the sum so far; all are aligned to the largest of them and keep 13 bits below it. A term is no larger than |q| |k|, and a dot
 // product takes 4 steps: an error of at most 4 · 33 · 2^-13 |q| |k| for each head, before its weight. Errors of so many terms do not all add up, so the whole must be far closer:
 // 1 - 2 Σ x y / (Σ x² + Σ y²) below 5e-6.

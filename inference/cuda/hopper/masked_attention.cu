@@ -185,13 +185,6 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
 }
 
-int multiprocessors() {
-  int device = 0, count = 0;
-  cuda_check(cudaGetDevice(&device));
-  cuda_check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
-  return count;
-}
-
 /// Boxes of 64 columns of one head. `data` [tokens, heads, columns].
 CUtensorMap head_map(const Bf16* data, int columns, const MaskedAttentionArgs& args, int box_rows) {
   const auto row = static_cast<cuuint64_t>(columns);

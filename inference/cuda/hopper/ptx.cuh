@@ -43,10 +43,6 @@ __device__ inline void arrive_expecting(unsigned barrier, unsigned bytes) {
 }
 /// Arrives when this thread's cp.async copies so far have landed. The arrival is one of those that the barrier counts.
 __device__ inline void arrive_after_copies(unsigned barrier) { asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];\n" ::"r"(barrier) : "memory"); }
-/// Arrives at the same barrier of another block of the cluster.
-__device__ inline void arrive_at(unsigned barrier, unsigned rank) {
-  asm volatile("{\n.reg .b32 remote;\nmapa.shared::cluster.u32 remote, %0, %1;\nmbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n}\n" ::"r"(barrier), "r"(rank) : "memory");
-}
 __device__ inline void wait(unsigned barrier, unsigned parity) {
   asm volatile(
       "{\n.reg .pred done;\n"
@@ -73,11 +69,6 @@ __device__ inline void fence_async_shared() { asm volatile("fence.proxy.async.sh
 
 // ---- Clusters
 
-__device__ inline unsigned cluster_rank() {
-  unsigned rank = 0;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(rank));
-  return rank;
-}
 __device__ inline void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;\n" ::: "memory"); }
 __device__ inline void cluster_arrive_relaxed() { asm volatile("barrier.cluster.arrive.relaxed.aligned;\n" ::: "memory"); }
 __device__ inline void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;\n" ::: "memory"); }
@@ -86,11 +77,6 @@ __device__ inline unsigned map_shared(unsigned address, unsigned rank) {
   unsigned out = 0;
   asm volatile("mapa.shared::cluster.u32 %0, %1, %2;\n" : "=r"(out) : "r"(address), "r"(rank));
   return out;
-}
-/// 16 bytes into another block's shared memory; that block's `barrier` (mapped too) counts them.
-__device__ inline void store_16_remote(unsigned to, const uint4& value, unsigned barrier) {
-  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.b32 [%0], {%1, %2, %3, %4}, [%5];\n" ::"r"(to), "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w), "r"(barrier)
-               : "memory");
 }
 
 // ---- Bulk copies. Sizes and addresses are multiples of 16 bytes; one thread asks for a copy.
@@ -104,13 +90,6 @@ __device__ inline void copy_bulk(unsigned to, const void* from, unsigned bytes, 
 __device__ inline void copy_bulk(unsigned to, const void* from, unsigned bytes, unsigned barrier, std::uint64_t policy) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;\n" ::"r"(to), "l"(from), "r"(bytes), "r"(barrier), "l"(policy) : "memory");
 }
-/// From this block's shared memory into another block's; `to` and `barrier` are mapped addresses.
-__device__ inline void copy_bulk_remote(unsigned to, unsigned from, unsigned bytes, unsigned barrier) {
-  asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];\n" ::"r"(to), "r"(from), "r"(bytes), "r"(barrier) : "memory");
-}
-__device__ inline void store_bulk(void* to, unsigned from, unsigned bytes) {
-  asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;\n" ::"l"(to), "r"(from), "r"(bytes) : "memory");
-}
 __device__ inline void prefetch_map(const CUtensorMap* map) { asm volatile("prefetch.tensormap [%0];\n" ::"l"(map) : "memory"); }
 __device__ inline void load_tile_2d(unsigned to, const CUtensorMap* map, unsigned barrier, int x, int y) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];\n" ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(y) : "memory");
@@ -121,18 +100,6 @@ __device__ inline void load_tile_3d(unsigned to, const CUtensorMap* map, unsigne
 __device__ inline void load_tile_2d(unsigned to, const CUtensorMap* map, unsigned barrier, int x, int y, std::uint64_t policy) {
   asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%3, %4}], [%2], %5;\n" ::"r"(to), "l"(map), "r"(barrier), "r"(x), "r"(y), "l"(policy)
                : "memory");
-}
-__device__ inline void store_tile_2d(const CUtensorMap* map, unsigned from, int x, int y) {
-  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];\n" ::"l"(map), "r"(from), "r"(x), "r"(y) : "memory");
-}
-__device__ inline void store_tile_3d(const CUtensorMap* map, unsigned from, int x, int y, int z) {
-  asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];\n" ::"l"(map), "r"(from), "r"(x), "r"(y), "r"(z) : "memory");
-}
-__device__ inline void commit_stores() { asm volatile("cp.async.bulk.commit_group;\n" ::: "memory"); }
-/// Until at most kLeft groups of stores have not yet read their shared memory.
-template <int kLeft>
-__device__ inline void wait_stores_read() {
-  asm volatile("cp.async.bulk.wait_group.read %0;\n" ::"n"(kLeft) : "memory");
 }
 
 /// 8 × 8 matrices of 16-bit elements from registers (as wgmma's accumulators lie) into shared memory; lane l gives the row l % 8 of matrix l / 8.

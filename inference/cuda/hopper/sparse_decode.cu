@@ -7,16 +7,13 @@
 #include "inference/cuda/hopper/sparse_decode_keys.cuh"
 #include "inference/cuda/hopper/sparse_decode_sums.cuh"
 #include "inference/cuda/hopper/tensor_map.h"
+#include "inference/cuda/launch.cuh"
 
 namespace gauntlet::kernels {
 namespace hopper {
 namespace {
 
 constexpr int kDecodeThreads = 4 * kWarpgroup;
-
-// Until the kernels before this one in the stream have finished; and: the next may be started.
-__device__ inline void wait_for_earlier_kernels() { asm volatile("griddepcontrol.wait;\n" ::: "memory"); }
-__device__ inline void start_next_kernel() { asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory"); }
 
 // Grid: as many blocks as run at once; each takes every gridDim.x-th item: one part of a row's list for 64 heads.
 __global__ void __launch_bounds__(kDecodeThreads, 1)
@@ -37,8 +34,7 @@ __global__ void __launch_bounds__(kDecodeThreads, 1)
     prefetch_map(&query_map);
   }
   __syncthreads();
-  wait_for_earlier_kernels();
-  start_next_kernel();
+  begin_after_previous();
   if (warpgroup == 0) {
     take_registers<192>();
     score_and_sum<0>(args, &query_map, shared_bytes, parts, groups, items);
@@ -54,8 +50,7 @@ __global__ void __launch_bounds__(kDecodeThreads, 1)
 // Grid: heads × rows (in x). A block joins the parts of one head in order; a thread has four columns, and asks for kAhead parts of them at a time.
 template <int kAhead>
 __global__ void join_attention_parts_kernel(const SparseAttentionArgs args, int parts) {
-  wait_for_earlier_kernels();
-  start_next_kernel();
+  begin_after_previous();
   const int row = static_cast<int>(blockIdx.x) / args.heads, head = static_cast<int>(blockIdx.x) % args.heads, thread = static_cast<int>(threadIdx.x), lane = thread % 32;
   const std::int64_t slot = static_cast<std::int64_t>(row) * parts * args.heads + head;
   const float2* stats = reinterpret_cast<const float2*>(args.part_stats) + slot;
@@ -105,29 +100,6 @@ __global__ void join_attention_parts_kernel(const SparseAttentionArgs args, int 
   if (args.out_low != nullptr) *reinterpret_cast<uint2*>(args.out_low + to) = make_uint2(two(low[0], low[1]), two(low[2], low[3]));
 }
 
-/// A launch that may start while the kernel before it in the stream still runs.
-template <class... Parameters, class... Arguments>
-void launch_early(void (*kernel)(Parameters...), unsigned blocks, int threads, int shared_bytes, CudaStream stream, Arguments... arguments) {
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(blocks);
-  config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
-  config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  cuda_check(cudaLaunchKernelEx(&config, kernel, arguments...));
-}
-
-int multiprocessors() {
-  int device = 0, count = 0;
-  cuda_check(cudaGetDevice(&device));
-  cuda_check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
-  return count;
-}
-
 CUtensorMap query_tensor(const SparseAttentionArgs& args) {
   const std::array<cuuint64_t, 2> sizes{kWidth, static_cast<cuuint64_t>(args.batch.tokens) * static_cast<cuuint64_t>(args.heads)};
   const std::array<cuuint64_t, 1> strides{kWidth * 2};
@@ -170,7 +142,7 @@ void join_attention_parts(const SparseAttentionArgs& args, CudaStream stream) {
   if (args.rows == 0) return;
   const int parts = args.parts();
   const auto kernel = parts <= 4 ? hopper::join_attention_parts_kernel<4> : parts <= 8 ? hopper::join_attention_parts_kernel<8> : hopper::join_attention_parts_kernel<16>;
-  hopper::launch_early(kernel, static_cast<unsigned>(args.rows) * static_cast<unsigned>(args.heads), args.layout.latent / 4, 0, stream, args, parts);
+  start_kernel(kernel, static_cast<unsigned>(args.rows) * static_cast<unsigned>(args.heads), args.layout.latent / 4, 0, stream, args, parts);
 }
 
 void sparse_decode(const SparseAttentionArgs& args, CudaStream stream) {
@@ -185,8 +157,8 @@ void sparse_decode(const SparseAttentionArgs& args, CudaStream stream) {
   require(work.parts() == 1 || (args.part_out != nullptr && args.part_stats != nullptr), ErrorKind::Internal, "sparse_decode: no workspace for parts");
   // Always the same value: the attribute belongs to the function, which other backends of the process may launch at the same time.
   cuda_check(cudaFuncSetAttribute(hopper::sparse_decode_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, hopper::DecodeShared::total));
-  const int blocks = static_cast<int>(std::min<std::int64_t>(items, hopper::multiprocessors()));
-  hopper::launch_early(hopper::sparse_decode_kernel, static_cast<unsigned>(blocks), hopper::kDecodeThreads, hopper::DecodeShared::total, stream, work, hopper::query_tensor(work),
+  const int blocks = static_cast<int>(std::min<std::int64_t>(items, multiprocessors()));
+  start_kernel(hopper::sparse_decode_kernel, static_cast<unsigned>(blocks), hopper::kDecodeThreads, hopper::DecodeShared::total, stream, work, hopper::query_tensor(work),
                        work.parts(), work.heads / hopper::kHeads, static_cast<int>(items));
   if (work.parts() > 1) join_attention_parts(work, stream);
 }

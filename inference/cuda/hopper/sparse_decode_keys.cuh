@@ -10,7 +10,8 @@
 
 namespace gauntlet::kernels::hopper {
 
-/// 16 bytes of the cache; zeros if not `valid`.
+/// 16 bytes of the cache; zeros if not `valid`. Read as data that nobody writes while the kernel runs, which holds although it may be placed early: between
+/// the kernel that writes a pass's entries and this one there is always a launch that does not overlap (a product through cuBLASLt).
 __device__ inline uint4 load_cache_16(const std::byte* from, bool valid) {
   uint4 out;
   asm volatile(

@@ -11,20 +11,13 @@ namespace {
 
 constexpr int kPartUnit = 64;
 
-int processors() {
-  int device = 0, count = 0;
-  cuda_check(cudaGetDevice(&device));
-  cuda_check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
-  return count;
-}
-
 /// Heads of a block: 16 share the fetching of keys and more; 8 take less time where there are processors for all blocks. A head's bits are the same.
 /// As many tiles are on their way as two blocks of a multiprocessor have room for.
 template <CacheFormat kFormat>
 void choose_heads(const SparseAttentionArgs& args, CudaStream stream) {
   constexpr bool kFp8 = kFormat == CacheFormat::Fp8;
   const std::int64_t blocks = static_cast<std::int64_t>(args.rows) * args.parts() * ((args.heads + 7) / 8);
-  if (args.heads <= 8 || blocks <= processors()) return few_heads::launch<1, kFormat, kFp8 ? 4 : 2>(args, stream);
+  if (args.heads <= 8 || blocks <= multiprocessors()) return few_heads::launch<1, kFormat, kFp8 ? 4 : 2>(args, stream);
   few_heads::launch<2, kFormat, kFp8 ? 3 : 2>(args, stream);
 }
 
@@ -37,7 +30,7 @@ bool sparse_few_heads_takes(const SparseAttentionArgs& args) {
 int few_heads_part(int rows, int longest) {
   // A block for each multiprocessor, and the number of parts a power of two, as clusters have it.
   const int most = rows > 4 ? kFewHeadsParts / 2 : kFewHeadsParts;
-  const auto parts = static_cast<int>(std::bit_floor(static_cast<unsigned>(std::clamp(processors() / std::max(rows, 1), 1, most))));
+  const auto parts = static_cast<int>(std::bit_floor(static_cast<unsigned>(std::clamp(multiprocessors() / std::max(rows, 1), 1, most))));
   return std::max((longest + parts - 1) / parts + kPartUnit - 1, kPartUnit) / kPartUnit * kPartUnit;
 }
 

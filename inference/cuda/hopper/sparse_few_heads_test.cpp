@@ -153,12 +153,6 @@ class Device {
   OnDevice<std::byte> rows_;
 };
 
-double norm(std::span<const float> values) {
-  double sum = 0;
-  for (const float v : values) sum += static_cast<double>(v) * v;
-  return std::sqrt(sum);
-}
-
 // Where the kernel may differ from the reference, which computes in double:
 // - a logit is a sum of products, added by the matrix unit in steps of 16 that may truncate (2^-23 of Σ|q k| <= |q| |k| a step, and a few for the
 //   scale, the exponential and the sum of the warps' shares): `logit`, which is also what the lse may be off by, next to its own sum over n weights;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <limits>
 
 #include "inference/cuda/hopper/sparse_prefill_attend.cuh"
 #include "inference/cuda/hopper/sparse_prefill_fetch.cuh"
@@ -51,17 +50,14 @@ namespace {
 void launch(const SparseAttentionArgs& args, CudaStream stream) {
   Problem problem{.args = args, .parts = args.parts(), .groups = args.heads / kHeads};
   const std::int64_t items = static_cast<std::int64_t>(args.rows) * problem.parts * problem.groups;
-  require(items <= std::numeric_limits<int>::max(), ErrorKind::Internal, "sparse_prefill: too many rows and parts");
+  require(items <= INT32_MAX / 2, ErrorKind::Internal, "sparse_prefill: too many rows and parts");
   problem.items = static_cast<int>(items);
   const std::array<cuuint64_t, 2> sizes{kWidth, static_cast<cuuint64_t>(args.batch.tokens) * static_cast<cuuint64_t>(args.heads)};
   const std::array<cuuint64_t, 1> strides{kWidth * 2};
   const std::array<cuuint32_t, 2> box{64, kHeads};
   const CUtensorMap queries = make_tensor_map({.data = const_cast<Bf16*>(args.queries), .sizes = sizes, .strides_bytes = strides, .box = box});
-  int device = 0, processors = 0;
-  cuda_check(cudaGetDevice(&device));
-  cuda_check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
   cuda_check(cudaFuncSetAttribute(sparse_prefill_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_limit()));
-  sparse_prefill_kernel<<<std::min(processors, problem.items), kThreads, At::kTotal, stream>>>(problem, queries);
+  sparse_prefill_kernel<<<std::min(multiprocessors(), problem.items), kThreads, At::kTotal, stream>>>(problem, queries);
   cuda_check(cudaGetLastError());
 }
 

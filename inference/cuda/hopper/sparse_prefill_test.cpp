@@ -4,6 +4,7 @@
 #include <string>
 
 #include "inference/cuda/device_batch.h"
+#include "inference/cuda/hopper/sparse_decode.h"
 #include "inference/cuda/kernel_case.h"
 
 namespace gauntlet::kernels {
@@ -93,28 +94,6 @@ Result reference(const Problem& problem) {
   return result;
 }
 
-/// Joins parts in order, as sparse_attention() does.
-Result joined(const Problem& problem, std::size_t parts, const std::vector<float>& part_out, const std::vector<float>& stats) {
-  const auto heads = static_cast<std::size_t>(problem.sizes.heads), rows = static_cast<std::size_t>(problem.batch.tokens());
-  Result result{.out = std::vector<Bf16>(rows * heads * kLatent), .lse = std::vector<float>(rows * heads)};
-  for (std::size_t i = 0; i < rows * heads; ++i) {
-    const auto slot = [&](std::size_t part) { return (i / heads * parts + part) * heads + i % heads; };
-    float most = -INFINITY, total = 0;
-    for (std::size_t part = 0; part < parts; ++part) most = std::max(most, stats[2 * slot(part)]);
-    const auto weight = [&](std::size_t part) { return stats[2 * slot(part) + 1] > 0 ? std::exp2(stats[2 * slot(part)] - most) : 0.0f; };
-    for (std::size_t part = 0; part < parts; ++part) total += stats[2 * slot(part) + 1] * weight(part);
-    result.lse[i] = total > 0 ? (most + std::log2(total)) * 0.6931471805599453f : INFINITY;
-    for (std::size_t d = 0; d < kLatent; ++d) {
-      float value = 0;
-      for (std::size_t part = 0; part < parts; ++part) {
-        if (weight(part) > 0) value += part_out[slot(part) * kLatent + d] * weight(part);
-      }
-      result.out[i * kLatent + d] = to_bf16(total > 0 ? value / total : 0.0f);
-    }
-  }
-  return result;
-}
-
 /// The problem in device memory.
 class Device {
  public:
@@ -140,8 +119,9 @@ class Device {
     args.lse = lse.data();
     REQUIRE(sparse_prefill_takes(args));
     sparse_prefill(args, stream_.get());
+    if (parts > 1) join_attention_parts(args, stream_.get());
     stream_.wait_blocking();
-    return parts > 1 ? joined(problem_, parts, part_out.get(), part_stats.get()) : Result{.out = out.get(), .lse = lse.get()};
+    return {.out = out.get(), .lse = lse.get()};
   }
   Result run() const { return run(0, problem_.batch.tokens(), problem_.longest()); }
 
@@ -153,12 +133,6 @@ class Device {
   OnDevice<std::int32_t> chosen_;
   OnDevice<std::byte> rows_;
 };
-
-double norm(std::span<const float> values) {
-  double sum = 0;
-  for (const float v : values) sum += static_cast<double>(v) * v;
-  return std::sqrt(sum);
-}
 
 // Where the kernel may differ from the reference, which computes in double: a logit is a sum of 576 products whose terms the matrix unit may truncate
 // (2^-23 of Σ|q k| <= |q| |k| in each of 36 steps, |k| < 24): `logit`, which is also what the lse may be off by, next to its own sum; weights go to

@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include "inference/cuda/hopper/top_positions_case.h"
 #include "inference/cuda/kernel_case.h"
+#include "inference/cuda/top_positions_case.h"
 
 namespace gauntlet::kernels {
 namespace {
