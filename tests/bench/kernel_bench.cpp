@@ -32,6 +32,9 @@ const char* name_of(MatrixUnit unit) {
   return "";
 }
 
+/// In a figure's name.
+const char* key_of(MatrixUnit unit) { return unit == MatrixUnit::Mma ? "mma_bf16" : unit == MatrixUnit::WgmmaBf16 ? "wgmma_bf16" : "wgmma_fp8"; }
+
 Peaks measure_peaks(const Stream& stream) {
   Peaks out{.bandwidth = kernels::peak_bandwidth(), .matrix = {}};
   const DeviceBuffer<float> written(1);
@@ -74,7 +77,7 @@ std::vector<Figure> bench_kernels(const Settings& settings) {
   const Peaks peaks = measure_peaks(times.stream());
   std::vector<Figure> figures;
   figures.push_back(value("kernels.peak.copy", "the device's own copy, bytes read and written", "GB/s", Better::Higher, peaks.bandwidth));
-  for (const auto& [unit, rate] : peaks.matrix) figures.push_back(value(fmt::format("kernels.peak.{}", static_cast<int>(unit)), name_of(unit), "TFLOP/s", Better::Higher, rate / 1e6));
+  for (const auto& [unit, rate] : peaks.matrix) figures.push_back(value(fmt::format("kernels.peak.{}", key_of(unit)), name_of(unit), "TFLOP/s", Better::Higher, rate / 1e6));
   for (const auto& row : times.rows()) figures.push_back(figure_of(row, peaks));
   return figures;
 }

@@ -9,11 +9,9 @@
 #include <vector>
 
 #include "inference/cuda/kernel_time.h"
+#include "tests/bench/matrix_peak.h"
 
 namespace gauntlet::bench {
-
-/// Which of the device's ways to multiply matrices a kernel's limit is measured with.
-enum class MatrixUnit { Mma, WgmmaBf16, WgmmaFp8 };
 
 /// The least that a launch has to do: bytes of device memory read and written once, and floating-point operations of the matrix units
 /// (0 where they are not used).
@@ -29,7 +27,7 @@ struct KernelTime {
   std::string kernel = {};      ///< which of several, in words; empty where there is one
   double target_us = 0;         ///< 0: none
   double us = 0;
-  std::optional<double> error = {};  ///< of one row against its reference in float64: the largest difference over the largest value
+  std::optional<double> error = {};  ///< of some rows against the reference in float64: the largest difference over the largest value; of choices the share that differs
 };
 
 /// What a family's function writes its rows into.
@@ -61,7 +59,7 @@ class KernelTimes {
 };
 
 // The table of families is in kernel_bench.cpp.
-void time_row_kernels(KernelTimes& times);        ///< kernel_bench_rows.cpp: embed, rms_norm, silu_multiply, float_linear, draw
+void time_row_kernels(KernelTimes& times);        ///< kernel_bench_rows.cpp: embed, rms_norm, silu_multiply, float_linear, term_product, draw
 void time_expert_kernels(KernelTimes& times);     ///< kernel_bench_experts.cpp: route, dispatch, combine, grouped products
 void time_prompt_kernels(KernelTimes& times);     ///< kernel_bench_prompts.cpp: select_positions, masked_attention
 void time_attention_kernels(KernelTimes& times);  ///< kernel_bench_attention.cpp: write_latents, split_queries, index_scores, top_positions, sparse_attention

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "inference/cuda/cache_rows.h"
 #include "inference/cuda/fast_kernels.h"
 #include "inference/cuda/latents.h"
@@ -54,7 +56,9 @@ struct AttentionRow {
 void time_sparse_attention(KernelTimes& times, const CacheLayout& layout, const AttentionRow& row) {
   const int heads = row.heads, k = row.k;
   const Shape& shape = row.shape;
-  const double read = static_cast<double>(k) * layout.row_bytes(), each = static_cast<double>(heads) * (layout.width() + layout.latent) * 2;
+  // A prompt's tokens share the entries of one sequence.
+  const double read = static_cast<double>(k) * layout.row_bytes(), entries = shape.prefill ? std::min<double>(static_cast<double>(shape.rows) * k, shape.context) : static_cast<double>(shape.rows) * k;
+  const double each = static_cast<double>(heads) * (layout.width() + layout.latent) * 2;
   const int variants = shape.prefill ? 1 : variants_of(shape.rows * read, times.quick());
   Rng rng(3);
   const auto batch = kernels::paged_batch(rng, shape.parts(variants));
@@ -94,9 +98,10 @@ void time_sparse_attention(KernelTimes& times, const CacheLayout& layout, const 
     kernels::sparse_attention_ref({.batch = keys.view(), .layout = layout, .rows = 1, .heads = heads, .longest = k, .scale = args.scale, .queries = own.data(), .latent_rows = keys.bytes.data(), .out = expected.data()});
     return kernels::relative_error(found, expected);
   };
-  const bool wgmma = !row.portable && kernels::attention_kernel(args) != kernels::AttentionKernel::Portable;
+  const auto chosen_kernel = kernels::attention_kernel(args);
+  const bool wgmma = !row.portable && (chosen_kernel == kernels::AttentionKernel::Fp8 || chosen_kernel == kernels::AttentionKernel::Bf16);
   times.add({.name = fmt::format("sparse_attention.{}.{}heads.{}+{}.top{}.{}{}", name_of(layout.format), heads, layout.latent, layout.rope, k, shape.name(), row.portable ? ".portable" : ""),
-             .work = {.bytes = shape.rows * (read + each), .flops = 2.0 * shape.rows * k * heads * (layout.latent + layout.rope + layout.latent), .unit = wgmma ? MatrixUnit::WgmmaBf16 : MatrixUnit::Mma},
+             .work = {.bytes = entries * layout.row_bytes() + shape.rows * each, .flops = 2.0 * shape.rows * k * heads * (layout.latent + layout.rope + layout.latent), .unit = wgmma ? MatrixUnit::WgmmaBf16 : MatrixUnit::Mma},
              .kernel = kernel,
              .target_us = row.target_us},
             run, error);
@@ -188,7 +193,7 @@ void time_top_positions(KernelTimes& times, int rows, int length, int k, double 
     for (std::size_t i = 0; i < found.size(); ++i) different += found[i] != expected[i] ? 1 : 0;
     return different / k;
   };
-  times.add({.name = fmt::format("top_positions.{}x{}.top{}", rows, length, k), .work = {.bytes = 4.0 * static_cast<double>(count) + 4.0 * rows * k}, .kernel = "", .target_us = target_us}, run, error);
+  times.add({.name = fmt::format("top_positions.{}x{}.top{}", rows, length, k), .work = {.bytes = 4.0 * static_cast<double>(count) + 4.0 * rows * k}, .target_us = target_us}, run, error);
 }
 
 struct Projections {
@@ -228,7 +233,11 @@ void time_projections(KernelTimes& times, const CacheLayout& layout, const Proje
     const auto row = static_cast<std::size_t>(kernels::physical_row(first.view(), first.sequences[0], first.positions[0])), bytes = static_cast<std::size_t>(layout.row_bytes());
     const auto entry_of = [&](const std::byte* at) { return kernels::read_latent_row(layout, at); };
     const auto found = copy_of(rows.data() + row * bytes, bytes);
-    return std::max(kernels::relative_error(copy_of(q_latent.data(), q_rank), expected), kernels::relative_error(entry_of(found.data()), entry_of(host_rows.data() + row * bytes)));
+    const auto page = row / kPageTokens * static_cast<std::size_t>(layout.index_page_bytes());
+    const auto found_page = copy_of(pages.data() + page, static_cast<std::size_t>(layout.index_page_bytes()));
+    const auto key_of = [&](const std::byte* at) { return kernels::read_index_key(layout, at, static_cast<int>(row % kPageTokens)); };
+    return std::max({kernels::relative_error(copy_of(q_latent.data(), q_rank), expected), kernels::relative_error(entry_of(found.data()), entry_of(host_rows.data() + row * bytes)),
+                     kernels::relative_error(key_of(found_page.data()), key_of(host_pages.data() + page))});
   });
   const auto split = [&] {
     kernels::split_queries({.batch = device.view(), .layout = layout, .heads = sizes.heads, .nope = sizes.nope, .index_heads = sizes.index_heads, .query_stride = query, .query = projected.data(),
@@ -236,12 +245,13 @@ void time_projections(KernelTimes& times, const CacheLayout& layout, const Proje
                            times.stream().get());
   };
   times.add("split_queries." + shape, {.bytes = tokens * (4.0 * query + 2.0 * (sizes.heads * (sizes.nope + layout.rope_padded()) + sizes.index_heads * layout.index_padded()))}, split, [&] {
-    cuda_check(cudaMemset(absorbed.data(), 0, absorbed.size_bytes()));
+    cuda_check(cudaMemsetAsync(absorbed.data(), 0, absorbed.size_bytes(), times.stream().get()));
     split();
     std::vector<Bf16> expected_content(static_cast<std::size_t>(sizes.heads * sizes.nope)), expected(width), expected_index(static_cast<std::size_t>(sizes.index_heads * layout.index_padded()));
     kernels::split_queries_ref({.batch = first.view(), .layout = layout, .heads = sizes.heads, .nope = sizes.nope, .index_heads = sizes.index_heads, .query_stride = query, .query = host_projected.data(),
                                 .cosines = host_angles.data(), .sines = host_angles.data(), .content = expected_content.data(), .absorbed = expected.data(), .index_queries = expected_index.data()});
-    return std::max(kernels::relative_error(copy_of(absorbed.data(), width), expected), kernels::relative_error(copy_of(index_queries.data(), expected_index.size()), expected_index));
+    return std::max({kernels::relative_error(copy_of(content.data(), expected_content.size()), expected_content), kernels::relative_error(copy_of(absorbed.data(), width), expected),
+                     kernels::relative_error(copy_of(index_queries.data(), expected_index.size()), expected_index)});
   });
 }
 

@@ -63,7 +63,10 @@ void time_layer(KernelTimes& times, const Layer& layer) {
     std::vector<std::int32_t> place(slots), token(slots), expert(tiles), first(tiles), rows(tiles);
     kernels::dispatch_ref({.tokens = layer.tokens, .experts = layer.experts, .per_token = layer.per_token, .chosen = ids.data(), .slot_of = place.data(), .token_of = token.data(), .tile_expert = expert.data(),
                            .tile_first = first.data(), .tile_rows = rows.data()});
-    return slot_of.get() == place && token_of.get() == token && tile_expert.get() == expert ? 0.0 : 1.0;  // equal or not
+    const auto found_first = tile_first.get(), found_rows = tile_rows.get();
+    bool same = slot_of.get() == place && token_of.get() == token && tile_expert.get() == expert;
+    for (std::size_t t = 0; t < tiles; ++t) same = same && (expert[t] < 0 || (found_first[t] == first[t] && found_rows[t] == rows[t]));
+    return same ? 0.0 : 1.0;
   });
 
   // Weights that no random generator has to fill: 0x3c3c is 0.0115 in bf16.

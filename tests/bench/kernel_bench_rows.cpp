@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "inference/cuda/draw.h"
 #include "inference/cuda/float_linear.h"
 #include "inference/cuda/kernel_data.h"
 #include "inference/cuda/norm.h"
+#include "inference/cuda/term_product.h"
 #include "tests/bench/kernel_bench.h"
 
 namespace gauntlet::bench {
@@ -78,6 +81,33 @@ void time_float_linear(KernelTimes& times, int rows, int outputs, int dim) {
   });
 }
 
+/// A small model's product with the norm before it, and what it reads once: weights, rows, results.
+void time_term_product(KernelTimes& times, int rows, int outputs, int inner) {
+  Rng rng(4);
+  const auto count = static_cast<std::size_t>(rows), columns = static_cast<std::size_t>(outputs), width = static_cast<std::size_t>(inner);
+  const int checked = std::min(rows, kChecked);
+  const auto host_x = random_floats(rng, count * width), host_norm = random_floats(rng, width, 0.5f, 1.5f);
+  const auto host_weights = random_bf16s(rng, columns * width);
+  const OnDevice<float> x(host_x), norm(host_norm);
+  const OnDevice<Bf16> weights(host_weights);
+  const auto y = poisoned_on_device<float>(count * columns);
+  kernels::TermProductArgs args{.rows = rows, .outputs = outputs, .inner = inner, .weights = weights.data(), .norm_weight = norm.data(), .x = x.data(), .x_stride = inner, .y = y.data(), .y_stride = outputs};
+  const auto run = [&] { kernels::term_product(args, times.stream().get()); };
+  const double products = 2.0 * rows * outputs * inner;
+  times.add(fmt::format("term_product.norm.{}x{}x{}", rows, outputs, inner), {.bytes = 2.0 * outputs * inner + 4.0 * rows * (inner + outputs), .flops = 2 * products}, run, [&] {
+    run();
+    std::vector<float> expected(static_cast<std::size_t>(checked) * columns);
+    kernels::TermProductArgs reference = args;
+    reference.rows = checked;
+    reference.weights = host_weights.data();
+    reference.norm_weight = host_norm.data();
+    reference.x = host_x.data();
+    reference.y = expected.data();
+    kernels::term_product_ref(reference);
+    return kernels::relative_error(first_rows(y, rows, outputs), expected);
+  });
+}
+
 void time_draw(KernelTimes& times, int rows, int vocab, const char* name, const kernels::DrawRow& parameters) {
   Rng rng(3);
   const auto count = static_cast<std::size_t>(rows);
@@ -107,7 +137,9 @@ void time_row_kernels(KernelTimes& times) {
   time_elementwise(times, 64, 512, 256);
   time_float_linear(times, 1, 256, 7168);
   time_draw(times, 64, 512, "plain", {});
+  time_term_product(times, 1, 480, 384);
   if (times.quick()) return;
+  for (const int rows : {16, 256, 1024}) time_term_product(times, rows, 480, 384);
   time_elementwise(times, 256, 512, 1024);
   time_elementwise(times, 64, 7168, 2048);
   time_elementwise(times, 4096, 7168, 2048);

@@ -12,11 +12,15 @@ constexpr int kChains = 8;  ///< independent products of a warp, so that none wa
 /// Grid: any; each warp multiplies in kChains chains.
 __global__ void __launch_bounds__(kThreads) matrix_peak_kernel(MatrixPeakArgs args) {
   const unsigned seed = threadIdx.x + blockIdx.x;
-  const unsigned a[4] = {seed, seed + 1, seed + 2, seed + 3};
+  // Pairs of bf16 numbers between 0.5 and 2, with signs: power, and with it the clock, depends on operands.
+  const auto pair = [seed](unsigned i) { return (((seed + i) * 2654435761U) & 0x80ff80ffU) | 0x3f003f00U; };
+  const unsigned a[4] = {pair(0), pair(1), pair(2), pair(3)};
+  unsigned b[kChains];
+  for (unsigned c = 0; c < kChains; ++c) b[c] = pair(4 + c);
   float sums[kChains][4] = {};
   for (int step = 0; step < args.steps; ++step) {
 #pragma unroll
-    for (int c = 0; c < kChains; ++c) kernels::multiply_add(sums[c], a, seed + c, seed - c);
+    for (int c = 0; c < kChains; ++c) kernels::multiply_add(sums[c], a, b[c], b[c] ^ 0x80000000U);
   }
   float total = 0;
 #pragma unroll

@@ -2,9 +2,12 @@
 
 // What the device's matrix units do at best: mma.sync with operands in registers, wgmma (on compute capability 9.0) with tiles in shared memory.
 
-#include "tests/bench/kernel_bench.h"
+#include "inference/cuda/types.h"
 
 namespace gauntlet::bench {
+
+/// The ways to multiply matrices.
+enum class MatrixUnit { Mma, WgmmaBf16, WgmmaFp8 };
 
 struct MatrixPeakArgs {
   MatrixUnit unit = MatrixUnit::Mma;

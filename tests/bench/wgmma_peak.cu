@@ -45,13 +45,6 @@ __global__ void __launch_bounds__(kThreads, 1) wgmma_peak_kernel(MatrixPeakArgs 
   if (total == 12345.678f) *args.out = total;
 }
 
-int multiprocessors() {
-  int device = 0, count = 0;
-  cuda_check(cudaGetDevice(&device));
-  cuda_check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device));
-  return count;
-}
-
 }  // namespace
 
 double wgmma_peak_flops(const MatrixPeakArgs& args) {
