@@ -1,14 +1,16 @@
-// The references of index_scores.h, top_positions.h and sparse_attention.h against their formulas written out, with no device: kernels are
-// compared with them elsewhere.
+// The references of index_scores.h, top_positions.h, sparse_attention.h, masked_attention.h and term_product.h against their formulas written out, with
+// no device: kernels are compared with them elsewhere.
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <limits>
 
+#include "inference/cuda/hopper/masked_attention.h"
 #include "inference/cuda/index_scores.h"
 #include "inference/cuda/paged_case.h"
 #include "inference/cuda/sparse_attention.h"
+#include "inference/cuda/term_product.h"
 #include "inference/cuda/top_positions.h"
 #include "inference/selection.h"
 
@@ -163,6 +165,104 @@ TEST_CASE("the best positions come in ascending order, the rest of the row is -1
   const std::vector<std::int32_t> short_rows = {1, -1};
   top_positions_ref({.rows = 2, .k = 3, .last = short_rows.data(), .scores = nullptr, .score_stride = 5, .chosen = chosen.data()});
   CHECK(chosen == std::vector<std::int32_t>{0, 1, -1, -1, -1, -1});
+}
+
+TEST_CASE("attention over keys and values made of the latents is attention over the latents") {
+  // Whole sequences of 5 and 3 tokens, 2 heads; the latent has 24 numbers, the up-projections are random.
+  constexpr std::size_t kHeads = 2, kTokens = 8, kSize = 24;
+  Rng rng(31);
+  const CacheLayout layout{.format = CacheFormat::Bf16, .latent = kSize, .rope = kMaskedRotary};
+  const auto batch = paged_batch(rng, {{.start = 0, .count = 5}, {.start = 0, .count = 3}});
+  const auto random = [&](std::size_t count, float size) {
+    std::vector<float> out = uniforms(rng, static_cast<int>(count));
+    for (float& v : out) v = round_to_bf16(v * size);
+    return out;
+  };
+  const auto latents = random(kTokens * kSize, 1), rotary = random(kTokens * kMaskedRotary, 1), content = random(kTokens * kHeads * kMaskedContent, 0.3f), turned = random(kTokens * kHeads * kMaskedRotary, 0.3f);
+  const auto key_up = random(kHeads * kMaskedContent * kSize, 0.3f), value_up = random(kHeads * kMaskedValue * kSize, 0.3f);
+
+  // Keys and values of every head, and queries as they are.
+  std::vector<Bf16> queries, keys_values(kTokens * kHeads * (kMaskedContent + kMaskedValue)), rotary_keys;
+  // Queries taken into the latents' space, and the latents in a cache.
+  std::vector<Bf16> absorbed(kTokens * kHeads * static_cast<std::size_t>(layout.width()));
+  std::vector<std::byte> rows(static_cast<std::size_t>(batch.page_count) * kPageTokens * static_cast<std::size_t>(layout.row_bytes()));
+  for (const float v : rotary) rotary_keys.push_back(to_bf16(v));
+  for (std::size_t t = 0; t < kTokens; ++t) {
+    const std::span latent = std::span(latents).subspan(t * kSize, kSize);
+    write_latent_row(layout, latent, std::span(rotary).subspan(t * kMaskedRotary, kMaskedRotary), rows.data() + physical_row(batch.view(), batch.sequences[t], batch.positions[t]) * layout.row_bytes());
+    for (std::size_t h = 0; h < kHeads; ++h) {
+      const std::size_t head = t * kHeads + h;
+      for (std::size_t i = 0; i < kMaskedContent; ++i) queries.push_back(to_bf16(content[head * kMaskedContent + i]));
+      for (std::size_t i = 0; i < kMaskedRotary; ++i) queries.push_back(to_bf16(turned[head * kMaskedRotary + i]));
+      for (std::size_t i = 0; i < kMaskedContent + kMaskedValue; ++i) {
+        const float* weights = i < kMaskedContent ? key_up.data() + (h * kMaskedContent + i) * kSize : value_up.data() + (h * kMaskedValue + i - kMaskedContent) * kSize;
+        float sum = 0;
+        for (std::size_t l = 0; l < kSize; ++l) sum += weights[l] * latent[l];
+        keys_values[head * (kMaskedContent + kMaskedValue) + i] = to_bf16(sum);
+      }
+      Bf16* into = absorbed.data() + head * static_cast<std::size_t>(layout.width());
+      for (std::size_t l = 0; l < kSize; ++l) {
+        float sum = 0;
+        for (std::size_t i = 0; i < kMaskedContent; ++i) sum += content[head * kMaskedContent + i] * key_up[(h * kMaskedContent + i) * kSize + l];
+        into[l] = to_bf16(sum);
+      }
+      for (std::size_t i = 0; i < kMaskedRotary; ++i) into[static_cast<std::size_t>(layout.latent_padded()) + i] = to_bf16(turned[head * kMaskedRotary + i]);
+    }
+  }
+
+  std::vector<Bf16> masked(kTokens * kHeads * kMaskedValue), attended(kTokens * kHeads * kSize);
+  std::vector<float> masked_lse(kTokens * kHeads), lse(kTokens * kHeads);
+  masked_attention_ref({.batch = batch.view(), .first = 0, .rows = static_cast<int>(kTokens), .heads = static_cast<int>(kHeads), .scale = 0.5f, .queries = queries.data(), .keys_values = keys_values.data(),
+                        .rotary_keys = rotary_keys.data(), .out = masked.data(), .lse = masked_lse.data()});
+  sparse_attention_ref({.batch = batch.view(), .layout = layout, .rows = static_cast<int>(kTokens), .heads = static_cast<int>(kHeads), .longest = 5, .scale = 0.5f, .queries = absorbed.data(), .latent_rows = rows.data(),
+                        .out = attended.data(), .lse = lse.data()});
+  // Logits of about 2 are sums of numbers rounded to 8 bits; so are the values.
+  for (std::size_t i = 0; i < lse.size(); ++i) CHECK(masked_lse[i] == doctest::Approx(lse[i]).epsilon(0.02));
+  for (std::size_t i = 0; i < masked.size(); ++i) {
+    const std::size_t head = i / kMaskedValue;
+    float value = 0;
+    for (std::size_t l = 0; l < kSize; ++l) value += to_float(attended[head * kSize + l]) * value_up[(head % kHeads * kMaskedValue + i % kMaskedValue) * kSize + l];
+    CHECK(std::fabs(to_float(masked[i]) - value) <= 0.02f);
+  }
+}
+
+TEST_CASE("a fused product's reference norms, multiplies, adds, gates and rounds") {
+  const std::vector<float> x = {3, 4, 1, 0}, norm_weight = {1, 2};
+  std::vector<Bf16> weights;
+  for (const float w : {1.0f, 1.0f, 2.0f, -1.0f}) weights.push_back(to_bf16(w));
+  const TermProductArgs base{.rows = 2, .outputs = 2, .inner = 2, .weights = weights.data(), .eps = 0, .x = x.data(), .x_stride = 2, .y_stride = 2};
+  std::vector<float> y = {10, 10, 10, 10}, normed(4);
+
+  TermProductArgs args = base;
+  args.y = y.data();
+  term_product_ref(args);
+  CHECK(y == std::vector<float>{7, 2, 1, 2});
+  args.output = TermOutput::AddFloat;
+  term_product_ref(args);
+  CHECK(y == std::vector<float>{14, 4, 2, 4});
+
+  // Root mean squares sqrt(12.5) and sqrt(0.5).
+  args.output = TermOutput::Float;
+  args.norm_weight = norm_weight.data();
+  args.normed = normed.data();
+  term_product_ref(args);
+  const double first = std::sqrt(12.5), second = std::sqrt(0.5);
+  for (const auto& [found, expected] : {std::pair{normed[0], 3 / first}, {normed[1], 8 / first}, {normed[2], 1 / second}, {normed[3], 0.0}, {y[0], 11 / first}, {y[1], -2 / first}, {y[2], 1 / second}, {y[3], 2 / second}}) {
+    CHECK(static_cast<double>(found) == doctest::Approx(expected).epsilon(1e-6));
+  }
+
+  // Gate and up one below the other; both terms together hold 16 bits.
+  std::vector<Bf16> high(2), low(2);
+  TermProductArgs gate = base;
+  gate.outputs = 1;
+  gate.y_stride = 1;
+  gate.output = TermOutput::GateTerms;
+  gate.y_high = high.data();
+  gate.y_low = low.data();
+  term_product_ref(gate);
+  const auto silu = [](double v) { return v / (1 + std::exp(-v)); };
+  CHECK(static_cast<double>(to_float(high[0]) + to_float(low[0])) == doctest::Approx(silu(7) * 2).epsilon(0x1p-15));
+  CHECK(static_cast<double>(to_float(high[1]) + to_float(low[1])) == doctest::Approx(silu(1) * 2).epsilon(0x1p-15));
 }
 
 }  // namespace
