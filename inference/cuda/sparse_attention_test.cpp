@@ -3,8 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "inference/cuda/device_batch.h"
-#include "inference/cuda/kernel_case.h"
+#include "inference/cuda/attention_case.h"
 
 namespace gauntlet::kernels {
 namespace {
@@ -19,23 +18,8 @@ enum class Lists {
   Holes   ///< a third of the entries name no position of the token's past; some tokens have none at all
 };
 
-/// Inputs on the host.
-struct Problem {
-  CacheLayout layout;
-  PagedBatch batch;
-  int heads = 0, k = 0;
+struct Problem : AttentionProblem {
   Lists lists = Lists::Dense;
-  float scale = 0;
-  std::vector<Bf16> queries;
-  std::vector<std::int32_t> chosen;
-  std::vector<std::byte> rows;
-
-  SparseAttentionArgs args() const {
-    return {.batch = batch.view(), .layout = layout, .rows = batch.tokens(), .heads = heads, .longest = longest(), .scale = scale, .queries = queries.data(),
-            .chosen = lists == Lists::Dense ? nullptr : chosen.data(), .k = k, .latent_rows = rows.data()};
-  }
-  int longest() const { return lists == Lists::Dense ? *std::ranges::max_element(batch.positions) + 1 : k; }
-  std::size_t out_row() const { return static_cast<std::size_t>(heads * layout.latent); }
 };
 
 std::vector<std::int32_t> make_list(Rng& rng, const Problem& problem, std::size_t token) {
@@ -61,7 +45,13 @@ std::vector<std::int32_t> make_list(Rng& rng, const Problem& problem, std::size_
 /// `spread`: about the standard deviation of the logits. Entries that no token of a sequence may read are NaN.
 Problem make_problem(std::uint64_t seed, CacheFormat format, const Dims& dims, Lists lists, const std::vector<SequencePart>& parts, float spread = 2.0f) {
   Rng rng(seed);
-  Problem out{.layout = {.format = format, .latent = dims.latent, .rope = dims.rope}, .batch = paged_batch(rng, parts), .heads = dims.heads, .k = dims.k, .lists = lists};
+  Problem out;
+  out.layout = {.format = format, .latent = dims.latent, .rope = dims.rope};
+  out.batch = paged_batch(rng, parts);
+  out.heads = dims.heads;
+  out.k = dims.k;
+  out.lists = lists;
+  out.listed = lists != Lists::Dense;
   out.scale = 3.0f * spread / std::sqrt(static_cast<float>(dims.latent + dims.rope));
   Rng values(seed + 1);  // of its own, so that another order of pages has the same values
   out.queries = random_queries(values, static_cast<std::int64_t>(out.batch.tokens()) * dims.heads, out.layout);
@@ -80,55 +70,10 @@ Problem make_problem(std::uint64_t seed, CacheFormat format, const Dims& dims, L
   return out;
 }
 
-struct Result {
-  std::vector<Bf16> out;   ///< [tokens, heads, latent]
-  std::vector<float> lse;  ///< [rows, heads]
-};
+using Result = AttentionResult;
 
-Result reference(const Problem& problem) {
-  Result result{.out = poisoned<Bf16>(static_cast<std::size_t>(problem.batch.tokens()) * problem.out_row()), .lse = poisoned<float>(static_cast<std::size_t>(problem.batch.tokens() * problem.heads))};
-  auto args = problem.args();
-  args.out = result.out.data();
-  args.lse = result.lse.data();
-  sparse_attention_ref(args);
-  return result;
-}
-
-/// The problem in device memory.
-class Device {
- public:
-  explicit Device(const Problem& problem) : problem_(problem), batch_(problem.batch), queries_(problem.queries), chosen_(problem.chosen), rows_(problem.rows) {}
-
-  Result run(int first, int rows, int longest) const {
-    auto args = problem_.args();
-    args.batch = batch_.view();
-    args.first = first;
-    args.rows = rows;
-    args.longest = longest;
-    args.queries = queries_.data();
-    if (args.chosen != nullptr) args.chosen = chosen_.data() + static_cast<std::int64_t>(first) * args.k;
-    args.latent_rows = rows_.data();
-    const auto count = static_cast<std::size_t>(rows * args.parts() * args.heads);
-    const auto part_out = poisoned_on_device<float>(args.parts() > 1 ? count * static_cast<std::size_t>(args.layout.latent_padded()) : 0), part_stats = poisoned_on_device<float>(args.parts() > 1 ? count * 2 : 0);
-    const auto out = poisoned_on_device<Bf16>(static_cast<std::size_t>(args.batch.tokens) * problem_.out_row());
-    const auto lse = poisoned_on_device<float>(static_cast<std::size_t>(rows * args.heads));
-    args.part_out = part_out.data();
-    args.part_stats = part_stats.data();
-    args.out = out.data();
-    args.lse = lse.data();
-    sparse_attention(args, stream_.get());
-    stream_.wait_blocking();
-    return {.out = out.get(), .lse = lse.get()};
-  }
-  Result run() const { return run(0, problem_.batch.tokens(), problem_.longest()); }
-
- private:
-  const Problem& problem_;
-  Stream stream_;
-  DeviceBatch batch_;
-  OnDevice<Bf16> queries_;
-  OnDevice<std::int32_t> chosen_;
-  OnDevice<std::byte> rows_;
+struct Device : AttentionDevice {
+  explicit Device(const Problem& problem) : AttentionDevice(problem, sparse_attention) {}
 };
 
 double largest_key(const Problem& problem) {
@@ -197,7 +142,7 @@ TEST_CASE("sparse attention on the device is the reference's, for any sizes, lis
       for (const auto lists : {Lists::Dense, Lists::Full, Lists::Holes}) {
         CAPTURE(name_of(dims, format, lists));
         const auto problem = make_problem(1, format, dims, lists, kMixed);
-        check(problem, Device(problem).run(), reference(problem));
+        check(problem, Device(problem).run(), attention_reference(problem));
       }
     }
   }
@@ -209,7 +154,7 @@ TEST_CASE("sparse attention of V3.2's sizes chooses 2,048 positions of more") {
     for (const auto lists : {Lists::Full, Lists::Holes}) {
       CAPTURE(name_of({128, 512, 64, 2048}, format, lists));
       const auto problem = make_problem(8, format, {128, 512, 64, 2048}, lists, {{.start = 2046, .count = 4}, {.start = 5000, .count = 1}});
-      check(problem, Device(problem).run(), reference(problem));
+      check(problem, Device(problem).run(), attention_reference(problem));
     }
   }
 }
@@ -219,7 +164,7 @@ TEST_CASE("sparse attention keeps its accuracy when one position outweighs all o
   for (const float spread : {0.01f, 30.0f}) {
     CAPTURE(spread);
     const auto problem = make_problem(2, CacheFormat::Bf16, {8, 512, 64, 1025}, Lists::Full, kMixed, spread);
-    check(problem, Device(problem).run(), reference(problem));
+    check(problem, Device(problem).run(), attention_reference(problem));
   }
 }
 
@@ -336,7 +281,7 @@ TEST_CASE("sparse attention takes more rows than a grid's second dimension has b
   if (skip_without_device()) return;
   const auto problem = make_problem(7, CacheFormat::Bf16, {1, 16, 2, 3}, Lists::Full, std::vector<SequencePart>(660, {.start = 0, .count = 100}));
   const Device device(problem);
-  check(problem, device.run(), reference(problem));
+  check(problem, device.run(), attention_reference(problem));
   const auto none = device.run(3, 0, problem.longest());
   CHECK(same_bits(none.out, poisoned<Bf16>(none.out.size())));
 }

@@ -4,8 +4,7 @@
 #include <cstring>
 #include <string>
 
-#include "inference/cuda/device_batch.h"
-#include "inference/cuda/kernel_case.h"
+#include "inference/cuda/attention_case.h"
 
 namespace gauntlet::kernels {
 namespace {
@@ -20,22 +19,14 @@ enum class Lists {
   Holes    ///< a third of the entries name no position of the token's past; some tokens have none at all
 };
 
-/// Inputs on the host.
-struct Problem {
-  PagedBatch batch;
-  int heads = 0, k = 0, part = 0;
+struct Problem : AttentionProblem {
   Lists lists = Lists::Dense;
-  float scale = 0.25f;
-  std::vector<Bf16> queries;
-  std::vector<std::int32_t> chosen;
-  std::vector<std::byte> rows;
 
-  SparseAttentionArgs args() const {
-    return {.batch = batch.view(), .layout = kLayout, .rows = batch.tokens(), .heads = heads, .longest = longest(), .part = part, .scale = scale, .queries = queries.data(),
-            .chosen = lists == Lists::Dense ? nullptr : chosen.data(), .k = k, .form = lists == Lists::Packed ? ListForm::Packed : ListForm::Any, .latent_rows = rows.data()};
+  void set_lists(Lists kind) {
+    lists = kind;
+    listed = kind != Lists::Dense;
+    form = kind == Lists::Packed ? ListForm::Packed : ListForm::Any;
   }
-  int longest() const { return lists == Lists::Dense ? *std::ranges::max_element(batch.positions) + 1 : k; }
-  std::size_t out_row() const { return static_cast<std::size_t>(heads) * kLatent; }
 };
 
 std::vector<std::int32_t> make_list(Rng& rng, const Problem& problem, std::size_t token) {
@@ -56,11 +47,13 @@ std::vector<std::int32_t> make_list(Rng& rng, const Problem& problem, std::size_
 Problem make_problem(std::uint64_t seed, int heads, int k, Lists lists, int part, const std::vector<SequencePart>& parts) {
   Rng rng(seed), values(seed + 1);
   Problem out;
+  out.layout = kLayout;
   out.batch = paged_batch(rng, parts);
   out.heads = heads;
   out.k = k;
   out.part = part;
-  out.lists = lists;
+  out.scale = 0.25f;
+  out.set_lists(lists);
   out.queries = random_queries(values, static_cast<std::int64_t>(out.batch.tokens()) * heads, kLayout);
   std::vector<std::vector<bool>> read(parts.size());
   for (std::size_t s = 0; s < parts.size(); ++s) read[s].resize(static_cast<std::size_t>(out.batch.lengths[s]), lists == Lists::Dense);
@@ -76,71 +69,17 @@ Problem make_problem(std::uint64_t seed, int heads, int k, Lists lists, int part
   return out;
 }
 
-struct Result {
-  std::vector<Bf16> out;   ///< [tokens, heads, 512]
-  std::vector<float> lse;  ///< [rows, heads]
-};
-
-Result reference(const Problem& problem, const CacheLayout& layout = kLayout) {
-  Result result;
-  result.out = poisoned<Bf16>(static_cast<std::size_t>(problem.batch.tokens()) * problem.out_row());
-  result.lse = poisoned<float>(static_cast<std::size_t>(problem.batch.tokens() * problem.heads));
-  auto args = problem.args();
-  auto chosen = problem.chosen;
-  if (problem.lists == Lists::Packed) {  // the reference looks at all entries
-    for (std::size_t t = 0; t < problem.batch.ids.size(); ++t) {
-      for (int i = problem.batch.positions[t] + 1; i < problem.k; ++i) chosen[t * static_cast<std::size_t>(problem.k) + static_cast<std::size_t>(i)] = -1;
-    }
-    args.chosen = chosen.data();
-  }
-  args.layout = layout;
-  args.out = result.out.data();
-  args.lse = result.lse.data();
-  sparse_attention_ref(args);
-  return result;
-}
-
-/// The problem in device memory.
-class Device {
- public:
-  explicit Device(const Problem& problem) : problem_(problem), batch_(problem.batch), queries_(problem.queries), chosen_(problem.chosen), rows_(problem.rows) {}
-
-  Result run(int first, int rows, int longest, bool with_lse = true) const {
-    auto args = problem_.args();
-    args.batch = batch_.view();
-    args.first = first;
-    args.rows = rows;
-    args.longest = longest;
-    args.queries = queries_.data();
-    if (args.chosen != nullptr) args.chosen = chosen_.data() + static_cast<std::int64_t>(first) * args.k;
-    args.latent_rows = rows_.data();
-    const auto count = static_cast<std::size_t>(rows * args.parts() * args.heads);
-    const auto part_out = poisoned_on_device<float>(args.parts() > 1 ? count * kLatent : 0), part_stats = poisoned_on_device<float>(args.parts() > 1 ? count * 2 : 0);
-    const auto out = poisoned_on_device<Bf16>(static_cast<std::size_t>(args.batch.tokens) * problem_.out_row());
-    const auto lse = poisoned_on_device<float>(static_cast<std::size_t>(rows * args.heads));
-    args.part_out = part_out.data();
-    args.part_stats = part_stats.data();
-    args.out = out.data();
-    args.lse = with_lse ? lse.data() : nullptr;
-    REQUIRE(sparse_decode_takes(args));
-    sparse_decode(args, stream_.get());
-    stream_.wait_blocking();
-    return {.out = out.get(), .lse = lse.get()};
-  }
-  Result run() const { return run(0, problem_.batch.tokens(), problem_.longest()); }
-
- private:
-  const Problem& problem_;
-  Stream stream_;
-  DeviceBatch batch_;
-  OnDevice<Bf16> queries_;
-  OnDevice<std::int32_t> chosen_;
-  OnDevice<std::byte> rows_;
+struct Device : AttentionDevice {
+  explicit Device(const Problem& problem)
+      : AttentionDevice(problem, [](const SparseAttentionArgs& args, CudaStream stream) {
+          REQUIRE(sparse_decode_takes(args));
+          sparse_decode(args, stream);
+        }) {}
 };
 
 // Logits are sums of 576 products of numbers up to 1, added in float32 in steps of 16 that may truncate: off by at most `logit`, as lse may be. Weights go
 // to bf16 for the second product (2^-8 of each, with values up to `largest`), and outputs to bf16 (2^-8 each on either side).
-void check(const Problem& problem, const Result& found, const Result& expected, double largest = 1.0) {
+void check(const Problem& problem, const AttentionResult& found, const AttentionResult& expected, double largest = 1.0) {
   const double logit = 0x1p-23 * 44 * problem.scale * kWidth * 0.34 * largest;
   std::size_t wrong = 0;
   double worst_out = 0, worst_lse = 0;
@@ -161,8 +100,6 @@ void check(const Problem& problem, const Result& found, const Result& expected, 
   CHECK(worst_lse <= 1.0);
 }
 
-bool same(const Result& a, const Result& b) { return same_bits(a.out, b.out) && same_bits(a.lse, b.lse); }
-
 // Contexts around 1, 64 (a page, a block of work) and 512, in one batch.
 const std::vector<SequencePart> kMixed = {{0, 1}, {61, 4}, {128, 1}, {575, 2}};
 
@@ -172,7 +109,7 @@ TEST_CASE("sparse decode is the reference's attention, for any lists, contexts a
     for (const int k : {1, 63, 65, 130, 700}) {
       if (lists == Lists::Dense && k > 1) continue;
       auto problem = make_problem(1, 64, k, lists, 64, kMixed);
-      const auto expected = reference(problem);
+      const auto expected = attention_reference(problem);
       for (const int part : {64, 192, 512, 4096}) {
         CAPTURE(static_cast<int>(lists));
         CAPTURE(k);
@@ -187,13 +124,13 @@ TEST_CASE("sparse decode is the reference's attention, for any lists, contexts a
 TEST_CASE("sparse decode takes V3.2's 128 heads and 2,048 positions of more, and 192 heads") {
   if (skip_without_hopper()) return;
   auto problem = make_problem(2, 128, 2048, Lists::Full, 64, {{2047, 1}, {2600, 1}});
-  const auto expected = reference(problem);
+  const auto expected = attention_reference(problem);
   for (const int part : {decode_part(2, 128, 2048), 64, 2048}) {
     problem.part = part;
     check(problem, Device(problem).run(), expected);
   }
   const auto other = make_problem(3, 192, 100, Lists::Holes, 64, kMixed);
-  check(other, Device(other).run(), reference(other));
+  check(other, Device(other).run(), attention_reference(other));
 }
 
 TEST_CASE("sparse decode reads all of e4m3 exactly, with any finite scale rounded to bf16") {
@@ -204,6 +141,7 @@ TEST_CASE("sparse decode reads all of e4m3 exactly, with any finite scale rounde
     problem.scale = 0.25f / (480.0f * scale);
     constexpr CacheLayout kPlain = {.format = CacheFormat::Bf16, .latent = 512, .rope = 64};
     Problem plain = problem;
+    plain.layout = kPlain;
     plain.rows.assign(static_cast<std::size_t>(problem.batch.page_count) * kPageTokens * static_cast<std::size_t>(kPlain.row_bytes()), std::byte{0});
     for (int p = 0; p < problem.batch.lengths[0]; ++p) {
       const std::int64_t row = physical_row(problem.batch.view(), 0, p);
@@ -220,7 +158,7 @@ TEST_CASE("sparse decode reads all of e4m3 exactly, with any finite scale rounde
       std::fill_n(from + kLayout.rope_offset_bytes(), 128, std::byte{0});
       write_latent_row(kPlain, latent, rope, plain.rows.data() + row * kPlain.row_bytes());
     }
-    check(problem, Device(problem).run(), reference(plain, kPlain), 480.0 * scale);
+    check(problem, Device(problem).run(), attention_reference(plain), 480.0 * scale);
   }
 }
 
@@ -233,7 +171,7 @@ TEST_CASE("a token's bits are its own: in a range, alone, with room for longer l
       const auto problem = make_problem(5, 128, 700, lists, part, kMixed);
       const Device device(problem);
       const auto whole = device.run(0, problem.batch.tokens(), problem.longest() + 1000);
-      CHECK(same(device.run(), whole));
+      CHECK(device.run().same_as(whole));
       const auto some = device.run(2, 4, problem.longest());
       CHECK(same_bits(rows_of(some.out, problem.out_row(), 2, 4), rows_of(whole.out, problem.out_row(), 2, 4)));
       CHECK(same_bits(some.lse, rows_of(whole.lse, 128, 2, 4)));
@@ -248,15 +186,15 @@ TEST_CASE("a token's bits are its own: in a range, alone, with room for longer l
       }
       if (lists != Lists::Dense) continue;
       Problem listed = problem;
-      listed.lists = Lists::Packed;
+      listed.set_lists(Lists::Packed);
       listed.k = problem.longest() + 3;
       listed.chosen.clear();
       for (int t = 0; t < problem.batch.tokens(); ++t) {
         for (int i = 0; i < listed.k; ++i) listed.chosen.push_back(i);
       }
-      CHECK(same(Device(listed).run(), whole));
-      listed.lists = Lists::Full;
-      CHECK(same(Device(listed).run(), whole));
+      CHECK(Device(listed).run().same_as(whole));
+      listed.set_lists(Lists::Full);
+      CHECK(Device(listed).run().same_as(whole));
     }
   }
 }
@@ -267,7 +205,7 @@ TEST_CASE("sparse decode gives the same bits on every run, on any pages, and wit
     const auto problem = make_problem(6, 128, 700, Lists::Full, part, std::vector<SequencePart>(40, {.start = 800, .count = 4}));
     const Device device(problem);
     const auto first = device.run();
-    for (int i = 0; i < 20; ++i) REQUIRE(same(device.run(), first));
+    for (int i = 0; i < 20; ++i) REQUIRE(device.run().same_as(first));
     CHECK(same_bits(device.run(0, problem.batch.tokens(), problem.longest(), false).out, first.out));
   }
 }

@@ -4,8 +4,7 @@
 #include <cmath>
 #include <string>
 
-#include "inference/cuda/device_batch.h"
-#include "inference/cuda/kernel_case.h"
+#include "inference/cuda/attention_case.h"
 
 namespace gauntlet::kernels {
 namespace {
@@ -33,32 +32,8 @@ std::string name_of(const Shape& shape) {
          (shape.lists == Lists::Dense ? ", dense" : shape.lists == Lists::Full ? ", full lists" : ", lists with holes");
 }
 
-/// Inputs on the host.
-struct Problem {
-  Shape shape;
-  CacheLayout layout;
-  PagedBatch batch;
-  float scale = 0;
-  std::vector<Bf16> queries;
-  std::vector<std::int32_t> chosen;
-  std::vector<std::byte> rows;
-
-  int longest() const { return shape.lists == Lists::Dense ? *std::ranges::max_element(batch.positions) + 1 : shape.k; }
-  SparseAttentionArgs args() const {
-    return {.batch = batch.view(),
-            .layout = layout,
-            .rows = batch.tokens(),
-            .heads = shape.heads,
-            .longest = longest(),
-            .part = shape.part,
-            .scale = scale,
-            .queries = queries.data(),
-            .chosen = shape.lists == Lists::Dense ? nullptr : chosen.data(),
-            .k = shape.k,
-            .form = shape.lists == Lists::Full ? ListForm::Packed : ListForm::Any,
-            .latent_rows = rows.data()};
-  }
-  std::size_t out_row() const { return static_cast<std::size_t>(shape.heads * kLatent); }
+struct Problem : AttentionProblem {
+  float latent_size = 1.0f;
 };
 
 std::vector<std::int32_t> make_list(Rng& rng, const Shape& shape, std::int32_t own, std::size_t token) {
@@ -82,7 +57,15 @@ std::vector<std::int32_t> make_list(Rng& rng, const Shape& shape, std::int32_t o
 /// Entries that no token of a sequence may read are NaN. Positions differ in size, so that their scales in FP8 do too.
 Problem make_problem(std::uint64_t seed, const Shape& shape, const std::vector<SequencePart>& parts) {
   Rng rng(seed);
-  Problem out{.shape = shape, .layout = {.format = shape.format, .latent = kLatent, .rope = kRope}, .batch = paged_batch(rng, parts)};
+  Problem out;
+  out.layout = {.format = shape.format, .latent = kLatent, .rope = kRope};
+  out.batch = paged_batch(rng, parts);
+  out.heads = shape.heads;
+  out.k = shape.k;
+  out.part = shape.part;
+  out.listed = shape.lists != Lists::Dense;
+  out.form = shape.lists == Lists::Full ? ListForm::Packed : ListForm::Any;
+  out.latent_size = shape.latent_size;
   out.scale = 3.0f * shape.spread / std::sqrt(static_cast<float>(kLatent + kRope)) / shape.query_size;
   Rng values(seed + 1);  // of its own, so that another order of pages has the same values
   out.queries = random_queries(values, static_cast<std::int64_t>(out.batch.tokens()) * shape.heads, out.layout);
@@ -110,62 +93,24 @@ Problem make_problem(std::uint64_t seed, const Shape& shape, const std::vector<S
   return out;
 }
 
-struct Result {
-  std::vector<Bf16> out;   ///< [tokens, heads, latent]
-  std::vector<float> lse;  ///< [rows, heads]
-};
-
-/// The problem in device memory.
-class Device {
- public:
-  explicit Device(const Problem& problem) : problem_(problem), batch_(problem.batch), queries_(problem.queries), chosen_(problem.chosen), rows_(problem.rows) {}
-
-  Result run(int first, int rows, int longest) const {
-    auto args = problem_.args();
-    args.batch = batch_.view();
-    args.first = first;
-    args.rows = rows;
-    args.longest = longest;
-    args.queries = queries_.data();
-    if (args.chosen != nullptr) args.chosen = chosen_.data() + static_cast<std::int64_t>(first) * args.k;
-    args.latent_rows = rows_.data();
-    const auto count = args.parts() <= kFewHeadsParts ? 0 : static_cast<std::size_t>(rows * args.parts() * args.heads);
-    const auto part_out = poisoned_on_device<float>(count * kLatent), part_stats = poisoned_on_device<float>(count * 2);
-    const auto out = poisoned_on_device<Bf16>(static_cast<std::size_t>(args.batch.tokens) * problem_.out_row());
-    const auto lse = poisoned_on_device<float>(static_cast<std::size_t>(rows * args.heads));
-    args.part_out = part_out.data();
-    args.part_stats = part_stats.data();
-    args.out = out.data();
-    args.lse = lse.data();
-    REQUIRE(sparse_few_heads_takes(args));
-    sparse_few_heads(args, stream_.get());
-    stream_.wait_blocking();
-    return {.out = out.get(), .lse = lse.get()};
-  }
-  Result run() const { return run(0, problem_.batch.tokens(), problem_.longest()); }
-
- private:
-  const Problem& problem_;
-  Stream stream_;
-  DeviceBatch batch_;
-  OnDevice<Bf16> queries_;
-  OnDevice<std::int32_t> chosen_;
-  OnDevice<std::byte> rows_;
+struct Device : AttentionDevice {
+  explicit Device(const Problem& problem)
+      : AttentionDevice(problem, [](const SparseAttentionArgs& given, CudaStream stream) {
+          SparseAttentionArgs args = given;
+          if (args.parts() <= kFewHeadsParts) args.part_out = args.part_stats = nullptr;
+          REQUIRE(sparse_few_heads_takes(args));
+          sparse_few_heads(args, stream);
+        }) {}
 };
 
 // Where the kernel may differ from the reference, which computes in double:
 // - a logit is a sum of products, added by the matrix unit in steps of 16 that may truncate (2^-23 of Σ|q k| <= |q| |k| a step, and a few for the
 //   scale, the exponential and the sum of the warps' shares): `logit`, which is also what the lse may be off by, next to its own sum over n weights;
 // - weights go to 16 bits for the second product (2^-8 of each, values are at most `latent_size`), and both outputs to bf16 (2^-8 each).
-void check(const Problem& problem, const Result& found) {
-  Result expected{.out = poisoned<Bf16>(static_cast<std::size_t>(problem.batch.tokens()) * problem.out_row()),
-                  .lse = poisoned<float>(static_cast<std::size_t>(problem.batch.tokens() * problem.shape.heads))};
-  auto args = problem.args();
-  args.out = expected.out.data();
-  args.lse = expected.lse.data();
-  sparse_attention_ref(args);
+void check(const Problem& problem, const AttentionResult& found) {
+  const AttentionResult expected = attention_reference(problem);
   const auto width = static_cast<std::size_t>(problem.layout.width());
-  const double key = std::sqrt(static_cast<double>(kLatent) * problem.shape.latent_size * problem.shape.latent_size + kRope), count = problem.longest();
+  const double key = std::sqrt(static_cast<double>(kLatent) * problem.latent_size * problem.latent_size + kRope), count = problem.longest();
   REQUIRE(found.out.size() == expected.out.size());
   double worst_out = 0, worst_lse = 0;
   std::size_t wrong = 0;
@@ -182,7 +127,7 @@ void check(const Problem& problem, const Result& found) {
     }
     for (std::size_t d = i * kLatent; d < (i + 1) * kLatent; ++d) {
       const double a = to_float(found.out[d]), b = to_float(expected.out[d]);
-      const double bound = empty ? 0x1p-100 : problem.shape.latent_size * (0x1p-8 + 2 * logit + 0x1p-23 * count) + 0x1p-7 * std::fabs(b);
+      const double bound = empty ? 0x1p-100 : problem.latent_size * (0x1p-8 + 2 * logit + 0x1p-23 * count) + 0x1p-7 * std::fabs(b);
       wrong += !std::isfinite(a);
       worst_out = std::max(worst_out, std::fabs(a - b) / bound);
     }

@@ -3,9 +3,8 @@
 #include <cmath>
 #include <string>
 
-#include "inference/cuda/device_batch.h"
+#include "inference/cuda/attention_case.h"
 #include "inference/cuda/hopper/sparse_decode.h"
-#include "inference/cuda/kernel_case.h"
 
 namespace gauntlet::kernels {
 namespace {
@@ -23,24 +22,6 @@ struct Sizes {
   int heads = 64, k = 0, part = kAttentionPart;
 };
 
-/// Inputs on the host.
-struct Problem {
-  Sizes sizes;
-  Lists lists = Lists::Dense;
-  PagedBatch batch;
-  float scale = 0;
-  std::vector<Bf16> queries;
-  std::vector<std::int32_t> chosen;
-  std::vector<std::byte> rows;
-
-  int longest() const { return lists == Lists::Dense ? *std::ranges::max_element(batch.positions) + 1 : sizes.k; }
-  SparseAttentionArgs args() const {
-    return {.batch = batch.view(), .layout = kLayout, .rows = batch.tokens(), .heads = sizes.heads, .longest = longest(), .part = sizes.part, .scale = scale,
-            .queries = queries.data(), .chosen = lists == Lists::Dense ? nullptr : chosen.data(), .k = sizes.k,
-            .form = lists == Lists::Packed ? ListForm::Packed : ListForm::Any, .latent_rows = rows.data()};
-  }
-};
-
 std::vector<std::int32_t> make_list(Rng& rng, Lists lists, std::int32_t own, std::size_t k, std::size_t token) {
   std::vector<std::int32_t> all(static_cast<std::size_t>(own) + 1);
   std::iota(all.begin(), all.end(), 0);
@@ -55,9 +36,11 @@ std::vector<std::int32_t> make_list(Rng& rng, Lists lists, std::int32_t own, std
 }
 
 /// `spread`: about the standard deviation of the logits. Entries that no token of a sequence may read are NaN.
-Problem make_problem(std::uint64_t seed, const Sizes& sizes, Lists lists, const std::vector<SequencePart>& parts, float spread = 2.0f) {
+AttentionProblem make_problem(std::uint64_t seed, const Sizes& sizes, Lists lists, const std::vector<SequencePart>& parts, float spread = 2.0f) {
   Rng rng(seed);
-  Problem out{.sizes = sizes, .lists = lists, .batch = paged_batch(rng, parts), .scale = spread / 8.0f};
+  AttentionProblem out{.layout = kLayout, .batch = paged_batch(rng, parts), .heads = sizes.heads, .k = sizes.k, .part = sizes.part, .listed = lists != Lists::Dense};
+  out.form = lists == Lists::Packed ? ListForm::Packed : ListForm::Any;
+  out.scale = spread / 8.0f;
   out.queries = random_queries(rng, static_cast<std::int64_t>(out.batch.tokens()) * sizes.heads, kLayout);
   std::vector<std::vector<bool>> read(parts.size());
   for (std::size_t s = 0; s < parts.size(); ++s) read[s].resize(static_cast<std::size_t>(out.batch.lengths[s]), lists == Lists::Dense);
@@ -73,71 +56,19 @@ Problem make_problem(std::uint64_t seed, const Sizes& sizes, Lists lists, const 
   return out;
 }
 
-struct Result {
-  std::vector<Bf16> out;   ///< [tokens, heads, latent]
-  std::vector<float> lse;  ///< [rows, heads]
-};
-
-Result reference(const Problem& problem) {
-  const auto heads = static_cast<std::size_t>(problem.batch.tokens() * problem.sizes.heads);
-  Result result{.out = poisoned<Bf16>(heads * kLatent), .lse = poisoned<float>(heads)};
-  Problem exact = problem;
-  // The reference knows no packed lists: what is not looked at becomes none.
-  for (std::size_t i = 0; i < exact.chosen.size() && problem.lists == Lists::Packed; ++i) {
-    const auto k = static_cast<std::size_t>(problem.sizes.k);
-    if (i % k > static_cast<std::size_t>(problem.batch.positions[i / k])) exact.chosen[i] = -1;
-  }
-  auto args = exact.args();
-  args.out = result.out.data();
-  args.lse = result.lse.data();
-  sparse_attention_ref(args);
-  return result;
-}
-
-/// The problem in device memory.
-class Device {
- public:
-  explicit Device(const Problem& problem) : problem_(problem), batch_(problem.batch), queries_(problem.queries), chosen_(problem.chosen), rows_(problem.rows) {}
-
-  /// Rows [first, first + rows), lists said to be at most `longest`.
-  Result run(int first, int rows, int longest) const {
-    auto args = problem_.args();
-    args.batch = batch_.view();
-    args.first = first;
-    args.rows = rows;
-    args.longest = longest;
-    args.queries = queries_.data();
-    if (args.chosen != nullptr) args.chosen = chosen_.data() + static_cast<std::int64_t>(first) * args.k;
-    args.latent_rows = rows_.data();
-    const auto parts = static_cast<std::size_t>(args.parts()), slots = static_cast<std::size_t>(rows * args.heads) * (parts > 1 ? parts : 0);
-    const auto part_out = poisoned_on_device<float>(slots * kLatent), part_stats = poisoned_on_device<float>(slots * 2);
-    const auto out = poisoned_on_device<Bf16>(problem_.queries.size() / kWidth * kLatent);
-    const auto lse = poisoned_on_device<float>(static_cast<std::size_t>(rows * args.heads));
-    args.part_out = part_out.data();
-    args.part_stats = part_stats.data();
-    args.out = out.data();
-    args.lse = lse.data();
-    REQUIRE(sparse_prefill_takes(args));
-    sparse_prefill(args, stream_.get());
-    if (parts > 1) join_attention_parts(args, stream_.get());
-    stream_.wait_blocking();
-    return {.out = out.get(), .lse = lse.get()};
-  }
-  Result run() const { return run(0, problem_.batch.tokens(), problem_.longest()); }
-
- private:
-  const Problem& problem_;
-  Stream stream_;
-  DeviceBatch batch_;
-  OnDevice<Bf16> queries_;
-  OnDevice<std::int32_t> chosen_;
-  OnDevice<std::byte> rows_;
+struct Device : AttentionDevice {
+  explicit Device(const AttentionProblem& problem)
+      : AttentionDevice(problem, [](const SparseAttentionArgs& args, CudaStream stream) {
+          REQUIRE(sparse_prefill_takes(args));
+          sparse_prefill(args, stream);
+          if (args.parts() > 1) join_attention_parts(args, stream);
+        }) {}
 };
 
 // Where the kernel may differ from the reference, which computes in double: a logit is a sum of 576 products whose terms the matrix unit may truncate
 // (2^-23 of Σ|q k| <= |q| |k| in each of 36 steps, |k| < 24): `logit`, which is also what the lse may be off by, next to its own sum; weights go to
 // bf16 for the second product (2^-8 of each, values are at most 1), and both outputs to bf16 (2^-8 each).
-void check(const Problem& problem, const Result& found, const Result& expected) {
+void check(const AttentionProblem& problem, const AttentionResult& found, const AttentionResult& expected) {
   REQUIRE(found.out.size() == expected.out.size());
   double worst_out = 0, worst_lse = 0;
   std::size_t wrong = 0;
@@ -170,7 +101,7 @@ TEST_CASE("sparse prefill attention is the reference's, for any lists, parts and
       CAPTURE(sizes.part);
       CAPTURE(static_cast<int>(lists));
       const auto problem = make_problem(1, sizes, lists, kMixed);
-      check(problem, Device(problem).run(), reference(problem));
+      check(problem, Device(problem).run(), attention_reference(problem));
     }
   }
 }
@@ -180,7 +111,7 @@ TEST_CASE("sparse prefill attention chooses 2,048 positions of more, and keeps i
   for (const float spread : {0.01f, 2.0f, 30.0f}) {
     CAPTURE(spread);
     const auto problem = make_problem(2, {.heads = 128, .k = 2048, .part = 2048}, Lists::Packed, {{.start = 2046, .count = 2}, {.start = 5000, .count = 1}}, spread);
-    check(problem, Device(problem).run(), reference(problem));
+    check(problem, Device(problem).run(), attention_reference(problem));
   }
 }
 
