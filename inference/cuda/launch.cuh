@@ -11,16 +11,25 @@
 
 namespace gauntlet::kernels {
 
-/// First in every kernel that start_kernel() starts, before it reads or writes device memory: what was launched before on the stream is done and visible
-/// after it. Lets the next kernel come in as far as its own call of this.
-__device__ inline void begin_after_previous() {
+/// Lets the next kernel come in as far as its own wait_for_previous().
+__device__ inline void let_next_begin() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;\n" ::);
+#endif
+}
+/// What was launched before on the stream is done and visible after it.
+__device__ inline void wait_for_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;\n" ::: "memory");
 #endif
 }
+/// First in a kernel, before it reads or writes device memory.
+__device__ inline void begin_after_previous() {
+  let_next_begin();
+  wait_for_previous();
+}
 
-/// Launches a kernel that calls begin_after_previous().
+/// Launches a kernel that waits for what was launched before it: all must, also one that needs nothing of it, since the next waits for this one alone.
 template <class... Parameters, class... Arguments>
 void start_kernel(void (*kernel)(Parameters...), dim3 grid, unsigned threads, std::size_t shared_bytes, cudaStream_t stream, Arguments&&... arguments) {
   cudaLaunchAttribute overlap{};

@@ -7,25 +7,13 @@
 // agree, so lane 4 g + t takes elements 8 t .. 8 t + 7 of each 32 for its rows g (and g + 8): 16 bytes give the operands of two instructions.
 
 #include "inference/cuda/common.cuh"
+#include "inference/cuda/launch.cuh"
 #include "inference/cuda/term_product.h"
 
 namespace gauntlet::kernels::terms {
 
 inline constexpr int kStep = 64;
 inline constexpr int kMaxSlices = 8;
-
-/// Lets the next launch's blocks come in and load their weights.
-__device__ inline void let_next_begin() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;\n" ::);
-#endif
-}
-/// After it, what was launched before on the stream is done and visible.
-__device__ inline void wait_for_previous() {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;\n" ::: "memory");
-#endif
-}
 
 /// What a launch knows of the slices.
 struct Slices {

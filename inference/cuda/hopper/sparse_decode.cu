@@ -34,7 +34,8 @@ __global__ void __launch_bounds__(kDecodeThreads, 1)
     prefetch_map(&query_map);
   }
   __syncthreads();
-  begin_after_previous();
+  wait_for_previous();
+  let_next_begin();
   if (warpgroup == 0) {
     take_registers<192>();
     score_and_sum<0>(args, &query_map, shared_bytes, parts, groups, items);
@@ -50,7 +51,8 @@ __global__ void __launch_bounds__(kDecodeThreads, 1)
 // Grid: heads × rows (in x). A block joins the parts of one head in order; a thread has four columns, and asks for kAhead parts of them at a time.
 template <int kAhead>
 __global__ void join_attention_parts_kernel(const SparseAttentionArgs args, int parts) {
-  begin_after_previous();
+  wait_for_previous();
+  let_next_begin();
   const int row = static_cast<int>(blockIdx.x) / args.heads, head = static_cast<int>(blockIdx.x) % args.heads, thread = static_cast<int>(threadIdx.x), lane = thread % 32;
   const std::int64_t slot = static_cast<std::int64_t>(row) * parts * args.heads + head;
   const float2* stats = reinterpret_cast<const float2*>(args.part_stats) + slot;
