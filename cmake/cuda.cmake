@@ -17,8 +17,9 @@ endif()
 if(NOT CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES "80-real;90")
 endif()
-# On Hopper launches overlap, which only code for sm_90 and later waits for (inference/cuda/launch.cuh): code for an older chip must not be what runs there.
-if(NOT CMAKE_CUDA_ARCHITECTURES MATCHES "(^|;)(9[0-9]|1[0-9][0-9])" AND NOT CMAKE_CUDA_ARCHITECTURES MATCHES "^(native|all|all-major)$")
+# From Hopper on launches overlap, which only code for sm_90 and later waits for (inference/cuda/launch.cuh). So that nothing older is what runs there, or is
+# translated for a chip that the list does not have, there is always code for sm_90 itself in a form that later chips take.
+if(NOT CMAKE_CUDA_ARCHITECTURES MATCHES "(^|;)90(-virtual)?(;|$)" AND NOT CMAKE_CUDA_ARCHITECTURES MATCHES "^(native|all|all-major)$")
   list(APPEND CMAKE_CUDA_ARCHITECTURES "90")
 endif()
 if(CCACHE_PROGRAM)
