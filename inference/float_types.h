@@ -78,6 +78,7 @@ inline Fp8 to_fp8(float value) {
 
 /// The power of two that DeepSeek's FP8 linears scale a block with (ue8m0): 2^ceil(log2(max(amax, 1e-4) / 448)).
 inline float fp8_block_scale(float amax) {
+  if (std::isnan(amax)) return amax;
   const float scale = std::fmax(amax, 1e-4f) * (1.0f / kFp8Max);
   const auto bits = std::bit_cast<std::uint32_t>(scale);
   const std::uint32_t exponent = (bits >> 23) + ((bits & 0x7fffffU) != 0 ? 1U : 0U);

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <vector>
 
 namespace gauntlet {
@@ -139,6 +141,7 @@ TEST_CASE("an fp8 block's scale is the least power of two that brings its larges
   CHECK(fp8_block_scale(448.0f) == 1.0f);
   CHECK(fp8_block_scale(450.0f) == 2.0f);
   CHECK(fp8_block_scale(0.0f) == 0x1p-22f);
+  CHECK(std::isnan(fp8_block_scale(std::numeric_limits<float>::quiet_NaN())));
 }
 
 }  // namespace

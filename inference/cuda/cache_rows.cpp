@@ -30,7 +30,7 @@ void store_fp8(std::span<const float> values, std::byte* at, std::byte* scales) 
   for (std::size_t start = 0; start < values.size(); start += kCacheBlock) {
     const auto block = values.subspan(start, std::min<std::size_t>(kCacheBlock, values.size() - start));
     float amax = 0;
-    for (const float v : block) amax = std::max(amax, std::fabs(v));
+    for (const float v : block) amax = std::isnan(v) ? v : std::max(amax, std::fabs(v));  // which keeps a NaN
     const float scale = fp8_block_scale(amax);
     for (std::size_t i = 0; i < block.size(); ++i) at[start + i] = static_cast<std::byte>(to_fp8(block[i] / scale).bits);
     std::memcpy(scales + start / kCacheBlock * sizeof(float), &scale, sizeof(float));

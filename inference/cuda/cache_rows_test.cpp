@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "inference/cuda/latents.h"
 #include "inference/cuda/paged_case.h"
@@ -86,6 +87,29 @@ TEST_CASE("zeros and what lies below the scale's floor survive FP8") {
   const auto read = read_latent_row(layout, row.data());
   CHECK(read[4] == 0.0f);
   CHECK(read[5] == doctest::Approx(1e-5f).epsilon(0x1p-4));
+}
+
+TEST_CASE("of an FP8 row, a block with a NaN has the scale NaN, and the others are as they were") {
+  constexpr auto layout = layout_of(CacheFormat::Fp8, 512, 64, 0);
+  Rng rng(4);
+  auto latent = uniforms(rng, 512);
+  const auto rope = uniforms(rng, 64);
+  std::vector<std::byte> whole(static_cast<std::size_t>(layout.row_bytes())), broken(whole.size());
+  write_latent_row(layout, latent, rope, whole.data());
+  for (const std::size_t at : {128UL, 200UL, 255UL}) {
+    CAPTURE(at);
+    auto values = latent;
+    values[at] = std::numeric_limits<float>::quiet_NaN();
+    write_latent_row(layout, values, rope, broken.data());
+    const auto read = read_latent_row(layout, broken.data()), expected = read_latent_row(layout, whole.data());
+    for (std::size_t i = 0; i < read.size(); ++i) {
+      if (i / 128 == 1) {
+        REQUIRE(std::isnan(read[i]));
+      } else {
+        REQUIRE(read[i] == expected[i]);
+      }
+    }
+  }
 }
 
 TEST_CASE("the Hadamard transform is its own inverse, keeps lengths, and spreads one value over all") {

@@ -22,6 +22,7 @@ struct Summed {
 
 /// inference/float_types.h's fp8_block_scale.
 __device__ float block_scale(float amax) {
+  if (isnan(amax)) return amax;
   const unsigned bits = __float_as_uint(fmaxf(amax, 1e-4f) * (1.0f / kFp8Max));
   return __uint_as_float(((bits >> 23) + ((bits & 0x7fffffU) != 0 ? 1U : 0U)) << 23);
 }
@@ -44,11 +45,11 @@ __device__ void hadamard(float* values, int size) {
   __syncwarp();
 }
 
-/// The scale of block `block` of values [size], in every lane of the warp.
+/// The scale of block `block` of values [size], in every lane of the warp: NaN if one of them is. (Magnitudes are ordered as their bits are, NaN above all.)
 __device__ float scale_of_block(const float* values, int size, int block) {
-  float amax = 0;
-  for (int i = block * kCacheBlock + static_cast<int>(threadIdx.x) % 32; i < min(size, (block + 1) * kCacheBlock); i += 32) amax = fmaxf(amax, fabsf(values[i]));
-  return block_scale(warp_max(amax));
+  unsigned amax = 0;
+  for (int i = block * kCacheBlock + static_cast<int>(threadIdx.x) % 32; i < min(size, (block + 1) * kCacheBlock); i += 32) amax = max(amax, __float_as_uint(fabsf(values[i])));
+  return block_scale(__uint_as_float(__reduce_max_sync(kAllLanes, amax)));
 }
 
 /// Half-split rotation of the first `rope` of values, by one warp.
