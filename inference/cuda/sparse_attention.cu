@@ -232,7 +232,7 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
       }
       continue;
     }
-    if (args.lse != nullptr && warp == 0 && lane % 4 == 0) args.lse[static_cast<std::int64_t>(row) * args.heads + head] = total > 0 ? (most[r] + log2f(total)) * kLn2 : INFINITY;
+    if (args.lse != nullptr && warp == 0 && lane % 4 == 0) args.lse[static_cast<std::int64_t>(row) * args.heads + head] = total == 0 ? INFINITY : (most[r] + log2f(total)) * kLn2;
     const std::int64_t to = (static_cast<std::int64_t>(token) * args.heads + head) * layout.latent;
 #pragma unroll
     for (int j = 0; j < kColumnTiles; ++j) {
@@ -240,7 +240,7 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
         for (int i = 0; i < 2; ++i) {
           const int column = (j * 4 + warp) * 16 + n * 8 + lane % 4 * 2 + i;
           if (column >= layout.latent) continue;
-          const float value = total > 0 ? out[j][n][2 * r + i] / total : 0.0f;
+          const float value = total == 0 ? 0.0f : out[j][n][2 * r + i] / total;
           args.out[to + column] = round_bf16(value);
           if (args.out_low != nullptr) args.out_low[to + column] = round_rest(value);
         }
@@ -249,7 +249,7 @@ __global__ void __launch_bounds__(kRowTiles * 128) sparse_attention_kernel(const
   }
 }
 
-// Grid: rows × heads. Joins the parts in order.
+// Grid: rows × heads. Joins the parts in order. A part without positions has the sum 0; one with NaN in it makes all NaN.
 __global__ void join_parts_kernel(const SparseAttentionArgs args, int parts) {
   begin_after_previous();
   const int row = static_cast<int>(blockIdx.x), head = static_cast<int>(blockIdx.y);
@@ -260,16 +260,16 @@ __global__ void join_parts_kernel(const SparseAttentionArgs args, int parts) {
   float total = 0;
   for (int part = 0; part < parts; ++part) {
     const float sum = args.part_stats[2 * slot(part) + 1];
-    if (sum > 0) total = fmaf(sum, exp2f(args.part_stats[2 * slot(part)] - base), total);
+    if (sum != 0) total = fmaf(sum, exp2f(args.part_stats[2 * slot(part)] - base), total);
   }
-  if (args.lse != nullptr && threadIdx.x == 0) args.lse[static_cast<std::int64_t>(row) * args.heads + head] = total > 0 ? (most + log2f(total)) * kLn2 : INFINITY;
+  if (args.lse != nullptr && threadIdx.x == 0) args.lse[static_cast<std::int64_t>(row) * args.heads + head] = total == 0 ? INFINITY : (most + log2f(total)) * kLn2;
   const std::int64_t to = (static_cast<std::int64_t>(args.first + row) * args.heads + head) * args.layout.latent;
   for (int column = static_cast<int>(threadIdx.x); column < args.layout.latent; column += static_cast<int>(blockDim.x)) {
     float value = 0;
     for (int part = 0; part < parts; ++part) {
-      if (args.part_stats[2 * slot(part) + 1] > 0) value = fmaf(args.part_out[slot(part) * args.layout.latent_padded() + column], exp2f(args.part_stats[2 * slot(part)] - base), value);
+      if (args.part_stats[2 * slot(part) + 1] != 0) value = fmaf(args.part_out[slot(part) * args.layout.latent_padded() + column], exp2f(args.part_stats[2 * slot(part)] - base), value);
     }
-    value = total > 0 ? value / total : 0.0f;
+    value = total == 0 ? 0.0f : value / total;
     args.out[to + column] = round_bf16(value);
     if (args.out_low != nullptr) args.out_low[to + column] = round_rest(value);
   }

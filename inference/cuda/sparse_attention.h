@@ -39,7 +39,7 @@ struct SparseAttentionArgs {
   Bf16* out_low = nullptr;                ///< the same shape
   float* lse = nullptr;                   ///< [rows, heads], natural log of Σ exp; +inf where the list is empty (then out is 0). May be null
 
-  constexpr int parts() const { return (longest + part - 1) / part; }
+  constexpr int parts() const { return longest / part + (longest % part != 0 ? 1 : 0); }
 };
 
 void sparse_attention(const SparseAttentionArgs& args, CudaStream stream);

@@ -83,13 +83,13 @@ __global__ void join_attention_parts_kernel(const SparseAttentionArgs args, int 
       const float4 of = ahead[i];
       if (part + kAhead < parts) ahead[i] = from[(part + kAhead) * step];
       const float scale = __shfl_sync(kAllLanes, weight, part % 32), sum = __shfl_sync(kAllLanes, stat.y, part % 32);
-      if (!(sum > 0)) continue;
+      if (sum == 0) continue;  // a part without positions; NaN must not be skipped
       total = fmaf(sum, scale, total);
       value = {fmaf(of.x, scale, value.x), fmaf(of.y, scale, value.y), fmaf(of.z, scale, value.z), fmaf(of.w, scale, value.w)};
     }
   }
-  if (args.lse != nullptr && thread == 0) args.lse[static_cast<std::int64_t>(row) * args.heads + head] = total > 0 ? (most + log2f(total)) * kLn2 : INFINITY;
-  const float inverse = total > 0 ? 1.0f / total : 0.0f, values[4] = {value.x, value.y, value.z, value.w};
+  if (args.lse != nullptr && thread == 0) args.lse[static_cast<std::int64_t>(row) * args.heads + head] = total == 0 ? INFINITY : (most + log2f(total)) * kLn2;
+  const float inverse = total == 0 ? 0.0f : 1.0f / total, values[4] = {value.x, value.y, value.z, value.w};
   Bf16 high[4], low[4];
   for (int i = 0; i < 4; ++i) {
     const float mean = quotient(values[i], total, inverse);

@@ -44,7 +44,7 @@ __device__ inline unsigned multiply_pair(unsigned a, unsigned b) {
 }
 
 /// What the four bf16 that four e4m3 values become are multiplied by: with its seven bits moved to the low end of bf16's exponent and the high end of its
-/// mantissa, an e4m3 value is 2^120 times too small, subnormals included (NaN reads as 480).
+/// mantissa, an e4m3 value is 2^120 times too small, subnormals included. NaN reads as 480: the scale of values that hold one is NaN (latents.cu).
 inline constexpr unsigned kTwo120 = 0x7b807b80U;
 
 __device__ inline uint2 widen_4(unsigned packed, unsigned factor_pair) {
@@ -153,11 +153,11 @@ __device__ inline void fill_keys(const SparseAttentionArgs& args, unsigned share
     const int source = block * 8 + lane / 4;
     const unsigned factors[2] = {__shfl_sync(kAllLanes, low_factors, source), __shfl_sync(kAllLanes, high_factors, source)};
     const auto store_tile = [&](int tile) {
-      const unsigned factor = __byte_perm(factors[tile / kHalfTiles], 0, tile % kHalfTiles < 2 ? 0x1010 : 0x3232);
+      const unsigned factor = __byte_perm(factors[tile / kHalfTiles], 0, tile % kHalfTiles < 2 ? 0x1010 : 0x3232), first_factor = twice ? kTwo120 : factor;
       const uint4 in = raw[tile % kHalfTiles];
-      uint2 out[4] = {widen_4(in.x, factor), widen_4(in.y, factor), widen_4(in.z, factor), widen_4(in.w, factor)};
+      uint2 out[4] = {widen_4(in.x, first_factor), widen_4(in.y, first_factor), widen_4(in.z, first_factor), widen_4(in.w, first_factor)};
       if (twice) {
-        for (auto& pairs : out) pairs = {multiply_pair(pairs.x, kTwo120), multiply_pair(pairs.y, kTwo120)};
+        for (auto& pairs : out) pairs = {multiply_pair(pairs.x, factor), multiply_pair(pairs.y, factor)};
       }
       const unsigned to = keys_at(shared, kBuffer, tile);
       store_16(to + unit_a, make_uint4(out[0].x, out[0].y, out[1].x, out[1].y));

@@ -39,7 +39,7 @@ __device__ inline void write_sums(const SparseAttentionArgs& args, const DecodeI
   }
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    const float total = totals[r], inverse = total > 0 ? 1.0f / total : 0.0f;
+    const float total = totals[r], inverse = total == 0 ? 0.0f : 1.0f / total;
     Bf16* to = args.out + (static_cast<std::int64_t>(args.first + item.row) * args.heads + head + 8 * r) * kLatent + first_column + at.lane % 4 * 8;
 #pragma unroll
     for (int j = 0; j < 32; j += 4) {
@@ -278,7 +278,7 @@ __device__ inline void score_and_sum(const SparseAttentionArgs& args, const CUte
       if (parts > 1) {
         *reinterpret_cast<float2*>(args.part_stats + 2 * ((static_cast<std::int64_t>(item.row) * parts + item.part) * args.heads + head)) = make_float2(base, total);
       } else if (args.lse != nullptr) {
-        args.lse[static_cast<std::int64_t>(item.row) * args.heads + head] = total > 0 ? (base + log2f(total)) * kLn2 : INFINITY;
+        args.lse[static_cast<std::int64_t>(item.row) * args.heads + head] = total == 0 ? INFINITY : (base + log2f(total)) * kLn2;
       }
     }
     write_sums(args, item, parts, at, kSelf * kLatent / 2, sums, totals);

@@ -162,6 +162,28 @@ TEST_CASE("sparse decode reads all of e4m3 exactly, with any finite scale rounde
   }
 }
 
+TEST_CASE("sparse decode keeps small scales beside large ones") {
+  if (skip_without_hopper()) return;
+  // Every other position has scales of 1,000 in the last block, where queries are so negative that its weight is 0. So results are the others' values, whose
+  // scale is the smallest that our caches have.
+  constexpr float kSmall = 0x1p-22f, kLarge = 1000.0f;
+  auto problem = make_problem(6, 64, 64, Lists::Full, 64, {{63, 1}});
+  problem.scale = 1.0f;
+  for (std::size_t i = 0; i < problem.queries.size(); ++i) problem.queries[i] = to_bf16(i % kWidth >= 384 && i % kWidth < kLatent ? -1.0f : 0.0f);
+  for (int p = 0; p < 64; ++p) {
+    std::byte* row = problem.rows.data() + physical_row(problem.batch.view(), 0, p) * kLayout.row_bytes();
+    for (std::size_t d = 0; d < kLatent; ++d) row[d] = static_cast<std::byte>(d < 384 ? (d * 7 + static_cast<std::size_t>(p)) % 0x7f : p % 2 == 0 ? to_fp8(8.0f).bits : 0);
+    for (std::size_t block = 0; block < 4; ++block) std::memcpy(row + kLatent + 4 * block, block == 3 ? &kLarge : &kSmall, 4);
+    std::fill_n(row + kLayout.rope_offset_bytes(), 128, std::byte{0});
+  }
+  const auto found = Device(problem).run(), expected = attention_reference(problem);
+  for (int head = 0; head < 64; ++head) {
+    const auto first = static_cast<std::ptrdiff_t>(head) * static_cast<std::ptrdiff_t>(kLatent);
+    const std::vector<Bf16> a(found.out.begin() + first, found.out.begin() + first + 384), b(expected.out.begin() + first, expected.out.begin() + first + 384);
+    REQUIRE(relative_error(a, b) <= 0x1p-7);
+  }
+}
+
 TEST_CASE("a token's bits are its own: in a range, alone, with room for longer lists, and by a list that says what none says") {
   if (skip_without_hopper()) return;
   for (const int part : {64, 192, 512}) {

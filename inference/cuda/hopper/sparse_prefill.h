@@ -7,7 +7,7 @@
 
 namespace gauntlet::kernels {
 
-/// Whether sparse_prefill() computes this.
+/// Whether sparse_prefill() computes this. What pointers point to must begin at 16 bytes, which it does not ask.
 bool sparse_prefill_takes(const SparseAttentionArgs& args);
 
 /// As sparse_attention(), but where there are several parts it stops at `part_out` and `part_stats`: they are still to be joined. Parts that a

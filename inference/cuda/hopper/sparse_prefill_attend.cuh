@@ -152,9 +152,9 @@ __device__ inline void write_item(const Problem& problem, const Item& item, cons
       continue;
     }
     if (args.lse != nullptr && column == 0 && lane % 4 == 0) {
-      args.lse[static_cast<std::int64_t>(item.row) * args.heads + head] = sums[r] > 0 ? (running.most[r] + log2f(sums[r])) * kLn2 : INFINITY;
+      args.lse[static_cast<std::int64_t>(item.row) * args.heads + head] = sums[r] == 0 ? INFINITY : (running.most[r] + log2f(sums[r])) * kLn2;
     }
-    const float inverse = sums[r] > 0 ? 1.0f / sums[r] : 0.0f;
+    const float inverse = sums[r] == 0 ? 0.0f : 1.0f / sums[r];
     Bf16* to = args.out + (static_cast<std::int64_t>(item.token) * args.heads + head) * kLatent + column + lane % 4 * 8;
     const bool odd = (lane & 1) != 0, high = (lane & 2) != 0;
 #pragma unroll
