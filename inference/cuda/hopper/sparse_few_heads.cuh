@@ -335,7 +335,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks) few_heads_kernel(const __gr
         const float2 stats = make_float2(most[n], sum[n] * kUnshift);
         if (parts <= kJoined) {
           const auto place = results.place(head);
-          store_8_remote(place.stats, stats, place.barrier);
+          results.send(place.stats, stats, place.barrier);
         } else if (first_head + head < args.heads) {
           *reinterpret_cast<float2*>(args.part_stats + 2 * (slot + head)) = stats;
         }
@@ -355,7 +355,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks) few_heads_kernel(const __gr
             column = warp * kColumns + s * 16 + g / 2 * 2 + g % 2 * 8;
           }
           if (parts <= kJoined) {
-            store_8_remote(place.out + column * 4, two, place.barrier);
+            results.send(place.out + column * 4, two, place.barrier);
           } else if (first_head + head < args.heads) {
             *reinterpret_cast<float2*>(args.part_out + (slot + head) * kLatent + column) = two;
           }

@@ -14,7 +14,7 @@ namespace gauntlet::kernels {
 /// Parts of a row up to which sparse_few_heads() needs no workspace.
 inline constexpr int kFewHeadsParts = 16;
 
-/// Whether sparse_few_heads() takes a call. It does not ask which device there is.
+/// Whether sparse_few_heads() takes a call. It asks neither which device there is nor whether what pointers point to begins at 16 bytes, as it must.
 bool sparse_few_heads_takes(const SparseAttentionArgs& args);
 
 /// The `part` that suits so many rows with lists of up to `longest` on this device; never more than kFewHeadsParts.

@@ -29,8 +29,13 @@ static_assert(kColumns == kCacheBlock);
 /// What stands for a position that there is not.
 __device__ const uint4 kZeroRow[kWidth * 2 / 16] = {};
 
+/// 8 bytes into the shared memory of a block of the cluster, whose `barrier` counts them; both addresses are mapped.
+__device__ inline void store_8_remote(unsigned to, float2 value, unsigned barrier) {
+  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];\n" ::"r"(to), "f"(value.x), "f"(value.y), "r"(barrier) : "memory");
+}
+
 /// Where the results of a row's parts are joined: each block of the cluster joins some heads, those that are its rank modulo the number of parts, and is
-/// sent their results by all. In shared memory: float [heads of a block, parts, kLatent], then float2 [heads of a block, parts] of largest logits and sums.
+/// sent their results by all. A single part's block is no cluster, and keeps its own. In shared memory: float [heads of a block, parts, kLatent], then float2 [heads of a block, parts] of largest logits and sums.
 template <int kHeadTiles>
 struct Results {
   static constexpr int kHeads = kHeadTiles * 8, kSlots = kHeads > kJoined ? kHeads : kJoined;  // parts are a power of two
@@ -51,14 +56,27 @@ struct Results {
   /// Where this block's results for a head of the group go.
   __device__ Place place(int head) const {
     const int rank = head % parts, slot = head / parts * parts + part;
-    return {hopper::map_shared(shared + slot * kLatent * 4, rank), hopper::map_shared(shared + kStats + slot * 8, rank), hopper::map_shared(barrier, rank)};
+    const unsigned out = shared + slot * kLatent * 4, stats = shared + kStats + slot * 8;
+    if (parts == 1) return {out, stats, barrier};
+    return {hopper::map_shared(out, rank), hopper::map_shared(stats, rank), hopper::map_shared(barrier, rank)};
+  }
+  __device__ void send(unsigned to, float2 value, unsigned to_barrier) const {
+    if (parts == 1) {
+      asm volatile("st.shared.v2.f32 [%0], {%1, %2};\n" ::"r"(to), "f"(value.x), "f"(value.y) : "memory");
+    } else {
+      store_8_remote(to, value, to_barrier);
+    }
   }
 
   /// All threads of the warps that sum, which have sent this block's results. Joins the parts in order.
   __device__ void join(const std::byte* results) const {
     constexpr int kQuads = kLatent / 4;
     if (expected() == 0) return;
-    hopper::wait_cluster(barrier, 0);
+    if (parts == 1) {
+      hopper::sync_threads(2, kWarps * 32);
+    } else {
+      hopper::wait_cluster(barrier, 0);
+    }
     const float4* values = reinterpret_cast<const float4*>(results);
     const float2* stats = reinterpret_cast<const float2*>(results + kStats);
 #pragma unroll 1
@@ -156,11 +174,6 @@ __device__ inline unsigned multiply_two(unsigned a, unsigned b) {
     asm("mul.rn.bf16x2 %0, %1, %2;\n" : "=r"(out) : "r"(a), "r"(b));
   }
   return out;
-}
-
-/// 8 bytes into the shared memory of a block of the cluster, whose `barrier` counts them; both addresses are mapped.
-__device__ inline void store_8_remote(unsigned to, float2 value, unsigned barrier) {
-  asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];\n" ::"r"(to), "f"(value.x), "f"(value.y), "r"(barrier) : "memory");
 }
 
 __device__ inline float load_shared_float(unsigned address) {
