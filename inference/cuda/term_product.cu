@@ -1,5 +1,6 @@
 #include "inference/cuda/term_product.h"
 
+#include <algorithm>
 #include <string>
 
 #include "inference/cuda/launch.cuh"
@@ -37,7 +38,8 @@ void launch_staged(const TermProductArgs& args, const Slices& slices, CudaStream
   constexpr int kOutputs = kOutput == TermOutput::GateTerms ? Tile::kWeightRows / 2 : Tile::kWeightRows;
   constexpr bool kNormed = kInput == TermInput::Normed;
   const auto kernel = staged_kernel<Tile, kInput, kOutput>;
-  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Tile::shared_bytes(kTermProductInner, kNormed)));
+  // Always the same value: other backends of the process may launch the function at the same time.
+  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, std::min(Tile::shared_bytes(kTermProductInner, kNormed), shared_limit())));
   start_kernel(kernel, grid_of(args, kOutputs, Tile::kRows, 0), Tile::kThreads, static_cast<std::size_t>(Tile::shared_bytes(args.inner, kNormed)), stream, args, slices);
 }
 
@@ -64,7 +66,10 @@ template <TermInput kInput, TermOutput kOutput>
 void launch_kind(const TermProductArgs& args, CudaStream stream) {
   constexpr int kFew = kOutput == TermOutput::GateTerms ? 2 : 1;
   const Slices slices = slices_of(args.inner);
-  const TermTile tile = aligned_output(args) ? choose_tile(args) : TermTile::Few;
+  using Staged = StagedTile<4, 2>;
+  // Chips with 99 KiB for a block have no room for the stages and a long norm.
+  const bool staged = aligned_output(args) && Staged::shared_bytes(args.inner, kInput == TermInput::Normed) <= shared_limit();
+  const TermTile tile = staged ? choose_tile(args) : TermTile::Few;
   if (!aligned(args) || (tile == TermTile::Few && slices.steps > 2)) {
     launch_split<SplitTile<2, 1, 0>, kInput, kOutput, false>(args, slices, stream);
   } else if (tile == TermTile::Few && slices.steps == 2) {
@@ -72,7 +77,7 @@ void launch_kind(const TermProductArgs& args, CudaStream stream) {
   } else if (tile == TermTile::Few) {
     launch_split<SplitTile<kFew, 1, 1>, kInput, kOutput, true>(args, slices, stream);
   } else {
-    launch_staged<StagedTile<4, 2>, kInput, kOutput>(args, slices, stream);
+    launch_staged<Staged, kInput, kOutput>(args, slices, stream);
   }
 }
 
