@@ -10,6 +10,9 @@
 namespace gauntlet {
 namespace {
 
+constexpr int kMostBlocks = 65'535;          ///< of a grid in its second and third dimension
+constexpr int kMostExpertSide = 1 << 20;     ///< grouped_product.cu
+
 void within(const char* what, std::int64_t found, std::int64_t least, std::int64_t most) {
   if (found < least || found > most) fail(ErrorKind::Usage, fmt::format("CUDA: {}: found {}; accepted: {} to {}", what, found, least, most));
 }
@@ -21,8 +24,14 @@ void check_cuda_model(const ModelConfig& config, CacheFormat cache, kernels::Act
   const kernels::CacheLayout layout = kernels::cache_layout(config, cache);
   within("vocab_size", config.vocab, 1, kernels::kMostDrawVocab);
   within("kv_lora_rank", config.kv_rank, 1, 1024);
-  if (config.has_indexer()) within("index_head_dim", config.index_dim, 1, 256);
+  within("num_attention_heads", config.heads, 1, kMostBlocks);
+  if (config.has_indexer()) {
+    within("index_head_dim", config.index_dim, 1, 256);
+    within("index_n_heads", config.index_heads, 1, kMostBlocks);
+  }
   if (config.experts > 0) {
+    within("hidden_size", config.dim, 1, kMostExpertSide);
+    within("moe_intermediate_size", config.expert_width, 1, kMostExpertSide);
     within("n_routed_experts", config.experts, 1, 512);
     within("n_group", config.groups, 1, 64);
   }

@@ -27,6 +27,10 @@ TEST_CASE("models that the kernels cannot take are refused by the size that is o
   CHECK(verdict([](auto&) {}, CacheFormat::Bf16, {.major = 7, .minor = 5, .shared_bytes = hopper.shared_bytes}) == "the CUDA backend needs compute capability 8.0 or later; a device has 7.5");
   CHECK(verdict([](auto& c) { c.kv_rank = 1040; }) == "CUDA: kv_lora_rank: found 1040; accepted: 1 to 1024");
   CHECK(verdict([](auto& c) { c.index_dim = 272; }) == "CUDA: index_head_dim: found 272; accepted: 1 to 256");
+  CHECK(verdict([](auto& c) { c.heads = 65'536; }) == "CUDA: num_attention_heads: found 65536; accepted: 1 to 65535");
+  CHECK(verdict([](auto& c) { c.index_heads = 65'536; }) == "CUDA: index_n_heads: found 65536; accepted: 1 to 65535");
+  CHECK(verdict([](auto& c) { c.dim = 1 << 21; }) == "CUDA: hidden_size: found 2097152; accepted: 1 to 1048576");
+  CHECK(verdict([](auto& c) { c.expert_width = 1 << 21; }) == "CUDA: moe_intermediate_size: found 2097152; accepted: 1 to 1048576");
   CHECK(verdict([](auto& c) { c.experts = 1024; }) == "CUDA: n_routed_experts: found 1024; accepted: 1 to 512");
   CHECK(verdict([](auto& c) { c.groups = 128; }) == "CUDA: n_group: found 128; accepted: 1 to 64");
   CHECK(verdict([](auto& c) { c.index_dim = 96; }) == "");
