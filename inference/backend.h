@@ -63,7 +63,8 @@ class Backend {
 
   /// Writes the new tokens into the cache and returns the logits that were asked for, [rows, vocab], in the order of the steps and of their
   /// tokens; valid until the next forward. A row depends on its sequence alone: it is the same to the bit whatever else is in the batch and
-  /// however its prompt was cut into chunks. Ids must lie in the vocabulary (Error(Internal) otherwise: callers check at their edge).
+  /// however its prompt was cut into chunks (CudaBackendOptions::batch_invariant tells the exception). Ids must lie in the vocabulary (Error(Internal)
+  /// otherwise: callers check at their edge).
   virtual std::span<const float> forward(std::span<const SequenceStep> steps) = 0;
 
   /// True where forward_and_draw works: drawing beside the logits saves bringing them to the host.

@@ -16,6 +16,7 @@ namespace gauntlet {
 
 inline void cuda_check(cudaError_t status, std::source_location where = std::source_location::current()) {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // told here, so that no later check finds it again; what cannot be recovered from stays
   fail(ErrorKind::Infrastructure, std::string("CUDA: ") + cudaGetErrorName(status) + ": " + cudaGetErrorString(status), where);
 }
 

@@ -129,6 +129,7 @@ struct CudaBackend::Impl {
   void stage_draws(std::span<const RowWish> wishes, int rows);
   bool replay(const Plan& plan, bool draw);
   DrawnRows run(std::span<const SequenceStep> steps, const std::span<const RowWish>* wishes);
+  DrawnRows launch(std::span<const SequenceStep> steps, const std::span<const RowWish>* wishes);
 };
 
 CudaBackend::Impl::Plan CudaBackend::Impl::stage(std::span<const SequenceStep> steps) {
@@ -264,7 +265,13 @@ bool CudaBackend::Impl::replay(const Plan& plan, bool draw) {
   }
   // The first time it runs as it is: choosing algorithms and loading kernels cannot be recorded. Recording does not run.
   body();
-  recorded.graph = Graph::record(stream, body);
+  try {
+    recorded.graph = Graph::record(stream, body);
+  } catch (const Error&) {
+    // The pass is under way all the same. What graphs hold is given back, for this or another to be recorded next time.
+    graphs.clear();
+    return false;
+  }
   if (graphs.size() > kMostGraphs) {
     graphs.erase(std::min_element(graphs.begin(), graphs.end(),
                                   [](const auto& a, const auto& b) { return a.second.used < b.second.used; }));
@@ -274,6 +281,15 @@ bool CudaBackend::Impl::replay(const Plan& plan, bool draw) {
 
 DrawnRows CudaBackend::Impl::run(std::span<const SequenceStep> steps, const std::span<const RowWish>* wishes) {
   cuda_check(cudaSetDevice(device_index));  // of this thread, which need not be the one that made the backend
+  try {
+    return launch(steps, wishes);
+  } catch (...) {
+    cudaStreamSynchronize(stream.get());  // the next pass writes where this one's copies still read
+    throw;
+  }
+}
+
+DrawnRows CudaBackend::Impl::launch(std::span<const SequenceStep> steps, const std::span<const RowWish>* wishes) {
   const Plan plan = stage(steps);
   if (plan.tokens == 0) return {};
   require(wishes == nullptr || static_cast<int>(wishes->size()) == plan.rows, ErrorKind::Internal,
@@ -372,11 +388,13 @@ double CudaBackend::busy_ms() const { return impl_->busy; }
 void CudaBackend::poison_page(std::int32_t page) { impl_->decoder.poison_page(page); }
 
 std::string CudaBackend::describe() const {
-  return fmt::format("CUDA, {}, {}, bf16 weights, activations in {}, {} cache{}", impl_->device,
+  const std::string attention = impl_->decoder.describe_attention();
+  return fmt::format("CUDA, {}, {}, bf16 weights, activations in {}, {} cache{}{}{}", impl_->device,
                      impl_->decoder.describe_products(),
                      *impl_->options.terms == kernels::ActivationTerms::Two ? "two bf16 terms" : "bf16",
                      impl_->options.cache == CacheFormat::Fp8 ? "FP8" : "bf16",
-                     impl_->options.dense_attention && config().has_indexer() ? ", dense attention" : "");
+                     impl_->options.dense_attention && config().has_indexer() ? ", dense attention" : "",
+                     attention.empty() ? "" : ", ", attention);
 }
 
 }  // namespace gauntlet

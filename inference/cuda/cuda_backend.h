@@ -17,7 +17,7 @@ struct CudaBackendOptions {
   int pages = 64;                         ///< of the cache, 64 tokens each
   int max_tokens = 512;                   ///< of one forward()
   CacheFormat cache = CacheFormat::Bf16;
-  bool graphs = true;                     ///< off: every kernel is launched by itself (same results)
+  bool graphs = true;                     ///< off: every kernel is launched by itself. Same bits, but where batch_invariant (below) makes a difference
   bool dense_attention = false;           ///< attend to every position, for comparison
   /// Two: activations go into the layers' dense products and attention as two bf16 terms. What is still rounded to bf16: weights, cache, attention's
   /// probabilities, the indexer's queries, the routed experts' inputs and the head's. One: plain bf16.
@@ -27,8 +27,9 @@ struct CudaBackendOptions {
   /// parts as long as is fastest for the number of tokens, where Hopper's kernels run; the portable kernels are invariant anyway.
   bool batch_invariant = false;
   /// Passes of at least so many tokens that hold whole sequences, none longer than the list of chosen positions, attend with keys and values of every
-  /// head instead of latents, where there is a kernel for it (DeepSeek-V3.2's heads on Hopper, not batch_invariant). 0: never.
-  int masked_from = 128;
+  /// head instead of latents, where there is a kernel for it (DeepSeek-V3.2's heads on Hopper, not batch_invariant). 0: never. Measured it is no slower
+  /// from two tokens on (docs/performance.md); a few tokens gain nothing to speak of.
+  int masked_from = 16;
 };
 
 class CudaBackend : public Backend {

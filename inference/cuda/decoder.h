@@ -39,6 +39,8 @@ class Decoder {
 
   /// y [rows, outputs] = the final norm of rows `source_rows` of the stream (null: of its first rows), times weights [outputs, dim].
   void head(const DeviceBuffer<float>& norm, const DeviceBuffer<Bf16>& weights, const std::int32_t* source_rows, int rows, float* y);
+  /// The options that bits of attention depend on for this model on this device; empty if on none.
+  std::string describe_attention() const;
   std::string describe_products() const { return (fused_ ? "fused products, " : "") + products_.version(); }
   std::size_t page_bytes() const;
   void copy_page(std::int32_t from, std::int32_t to);

@@ -1,5 +1,7 @@
 // The decoder's attention: entries of the cache, choice of positions, and attention over latents or over keys and values made of them.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -11,6 +13,15 @@
 #include "inference/cuda/select_positions.h"
 
 namespace gauntlet {
+
+std::string Decoder::describe_attention() const {
+  // Of the arguments sizes alone are asked for. The portable kernel knows one length of parts.
+  const kernels::SparseAttentionArgs args{.batch = {}, .layout = layout_, .heads = config_.heads, .queries_low = two_terms() ? absorbed_.data() : nullptr, .out_low = two_terms() ? attended_.data() : nullptr};
+  const bool portable = kernels::attention_kernel(args) == kernels::AttentionKernel::Portable;
+  if (options_.batch_invariant) return portable ? "" : "batch-invariant";
+  if (masked_) return fmt::format("prompts of {} tokens or more attended to whole", options_.masked_from);
+  return portable ? "" : "prompts never attended to whole";
+}
 
 void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenBatch& batch, const PassShape& pass, Selections* record) {
   const int tokens = batch.tokens, heads = config_.heads,

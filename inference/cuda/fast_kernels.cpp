@@ -24,7 +24,7 @@ bool aligned_16(std::initializer_list<const void*> pointers) {
 }  // namespace
 
 AttentionKernel attention_kernel(const SparseAttentionArgs& args) {
-  if (!on_hopper() || !aligned_16({args.latent_rows, args.queries, args.out, args.part_out, args.part_stats})) return AttentionKernel::Portable;
+  if (!on_hopper() || !aligned_16({args.latent_rows, args.queries, args.out, args.out_low, args.part_out, args.part_stats})) return AttentionKernel::Portable;
   if (sparse_few_heads_takes(args)) return AttentionKernel::FewHeads;
   if (sparse_decode_takes(args)) return AttentionKernel::Fp8;
   if (sparse_prefill_takes(args)) return AttentionKernel::Bf16;
