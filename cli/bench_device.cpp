@@ -34,11 +34,14 @@ struct CpuModel {
 /// Far more than the device's caches, and little beside weights.
 constexpr std::size_t kMostCopied = std::size_t{1} << 30;
 
+/// Tokens of a pass: so many positions does DeepSeek-V3.2 choose, so a prompt that needs no choice is one pass.
+constexpr int kMostPass = 2048;
+
 BenchDevice open_cuda(const BenchDeviceOptions& options) {
   const CudaDevice device = need_cuda_device();
   const Checkpoint checkpoint(options.folder);
   const ModelWeights weights = bind_weights(load_model_config(options.folder), checkpoint);
-  auto backend = make_cuda_backend(weights, {.pages = options.pages, .max_tokens = 1024, .cache = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16, .masked_from = options.masked_from});
+  auto backend = make_cuda_backend(weights, {.pages = options.pages, .max_tokens = kMostPass, .cache = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16, .masked_from = options.masked_from});
   const CudaBackend* cuda = backend.get();
   const StepFootprint footprint = cuda->footprint();
   return {.hardware = device.name,
