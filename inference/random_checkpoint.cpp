@@ -50,6 +50,13 @@ Json attention_config() {
   return out;
 }
 
+/// The same with the heads that each of four devices has when 64 are shared out.
+Json shard_config() {
+  Json out = attention_config();
+  out.update({{"num_attention_heads", 16}, {"num_key_value_heads", 16}});
+  return out;
+}
+
 Json tiny_config() {
   return {{"vocab_size", 512}, {"hidden_size", 64}, {"intermediate_size", 128}, {"moe_intermediate_size", 64}, {"num_hidden_layers", 2}, {"num_attention_heads", 2},
           {"num_key_value_heads", 2}, {"n_routed_experts", 4}, {"routed_scaling_factor", 1.0}, {"kv_lora_rank", 64}, {"q_lora_rank", 64}, {"qk_rope_head_dim", 16},
@@ -154,6 +161,7 @@ const std::vector<RandomSize>& random_sizes() {
   static const std::vector<RandomSize> sizes = {{"small", "8 layers of width 384, 28 M parameters"},
                                                 {"layer", "one layer with DeepSeek-V3.2's dimensions, 8 experts, 0.66 B parameters"},
                                                 {"attention", "2 layers of width 256 with DeepSeek-V3.2's attention for 64 heads, 33 M parameters"},
+                                                {"shard", "the same with 16 heads, 15 M parameters"},
                                                 {"tiny", "2 layers of width 64, for tests"}};
   return sizes;
 }
@@ -166,10 +174,12 @@ Json random_config(std::string_view size) {
     out.update(layer_config());
   } else if (size == "attention") {
     out.update(attention_config());
+  } else if (size == "shard") {
+    out.update(shard_config());
   } else if (size == "tiny") {
     out.update(tiny_config());
   } else {
-    fail(ErrorKind::Usage, fmt::format("--size: found \"{:.60}\"; accepted: small, layer, attention, tiny", size));
+    fail(ErrorKind::Usage, fmt::format("--size: found \"{:.60}\"; accepted: small, layer, attention, shard, tiny", size));
   }
   return out;
 }

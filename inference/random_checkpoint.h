@@ -15,7 +15,7 @@ struct RandomSize {
   std::string_view name, description;
 };
 
-/// small, layer, attention, tiny
+/// small, layer, attention, shard, tiny
 const std::vector<RandomSize>& random_sizes();
 
 /// The config.json of a size. Throws Error(Usage) naming the sizes.

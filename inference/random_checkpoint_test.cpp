@@ -48,7 +48,7 @@ TEST_CASE("every named size has a config that the loader accepts; other names ar
     CAPTURE(size.name);
     CHECK(parse_model_config(random_config(size.name), "config").has_indexer());
   }
-  CHECK(error_of([] { random_config("huge"); }) == "--size: found \"huge\"; accepted: small, layer, attention, tiny");
+  CHECK(error_of([] { random_config("huge"); }) == "--size: found \"huge\"; accepted: small, layer, attention, shard, tiny");
 }
 
 }  // namespace

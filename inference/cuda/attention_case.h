@@ -63,8 +63,8 @@ class AttentionDevice {
   AttentionDevice(const AttentionProblem& problem, Launch launch)
       : problem_(problem), launch_(launch), batch_(problem.batch), queries_(problem.queries), chosen_(problem.chosen), rows_(problem.rows) {}
 
-  /// Rows [first, first + rows), lists said to be at most `longest`.
-  AttentionResult run(int first, int rows, int longest, bool with_lse = true) const {
+  /// The problem's rows [first, first + rows), lists said to be at most `longest`; without workspace and results.
+  SparseAttentionArgs args(int first, int rows, int longest) const {
     auto args = problem_.args();
     args.batch = batch_.view();
     args.first = first;
@@ -73,6 +73,11 @@ class AttentionDevice {
     args.queries = queries_.data();
     if (args.chosen != nullptr) args.chosen = chosen_.data() + static_cast<std::int64_t>(first) * args.k;
     args.latent_rows = rows_.data();
+    return args;
+  }
+
+  AttentionResult run(int first, int rows, int longest, bool with_lse = true) const {
+    auto args = this->args(first, rows, longest);
     const auto slots = args.parts() > 1 ? static_cast<std::size_t>(rows * args.parts() * args.heads) : 0;
     const auto part_out = poisoned_on_device<float>(slots * static_cast<std::size_t>(args.layout.latent_padded())), part_stats = poisoned_on_device<float>(slots * 2);
     const auto out = poisoned_on_device<Bf16>(static_cast<std::size_t>(args.batch.tokens) * problem_.out_row());
