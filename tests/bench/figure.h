@@ -41,6 +41,7 @@ struct Figure {
   std::vector<Sample> samples;
   std::string note;
   Json details = Json::object();  ///< further members of the figure's JSON
+  bool wrong = false;             ///< what was measured did not give the right result
 
   double median(Clock clock) const;
   double best(Clock clock) const;
@@ -79,7 +80,11 @@ std::vector<Figure> bench_verify(const Settings& settings);
 std::vector<Figure> bench_episodes(const Settings& settings);
 std::vector<Figure> bench_memory(const Settings& settings);
 std::vector<Figure> bench_constraint(const Settings& settings);
-/// None, with a word on stderr, where there is no CUDA device.
-std::vector<Figure> bench_kernels(const Settings& settings);
+// CUDA kernels by family. None, where there is no CUDA device; the first of these has a word on stderr then.
+std::vector<Figure> bench_device_peaks(const Settings& settings);
+std::vector<Figure> bench_row_kernels(const Settings& settings);
+std::vector<Figure> bench_expert_kernels(const Settings& settings);
+std::vector<Figure> bench_attention_kernels(const Settings& settings);
+std::vector<Figure> bench_prompt_kernels(const Settings& settings);
 
 }  // namespace gauntlet::bench

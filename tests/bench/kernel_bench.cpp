@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "tests/bench/figure.h"
@@ -10,8 +11,6 @@
 
 namespace gauntlet::bench {
 namespace {
-
-constexpr void (*kFamilies[])(KernelTimes&) = {time_row_kernels, time_expert_kernels, time_attention_kernels, time_prompt_kernels};
 
 Figure value(std::string name, std::string title, std::string unit, Better better, double found) {
   return {.name = std::move(name), .title = std::move(title), .unit = std::move(unit), .quantity = Quantity::Value, .better = better, .samples = {{.wall_s = 0, .cpu_s = 0, .items = found}}};
@@ -58,28 +57,41 @@ Figure figure_of(const KernelTime& row, const Peaks& peaks) {
     out.details["kernel"] = row.kernel;
     out.title += ", kernel: " + row.kernel;
   }
-  if (row.error) {
-    out.details["error"] = *row.error;
-    out.title += fmt::format(", error {:.1e}", *row.error);
-  }
+  out.wrong = !(row.error <= row.error_bound);
+  out.details["error"] = std::isfinite(row.error) ? Json(row.error) : Json("infinite");
+  out.details["error_bound"] = row.error_bound;
+  out.details["right"] = !out.wrong;
+  out.title += fmt::format(", error {:.1e}", row.error);
+  if (out.wrong) out.title += fmt::format(": WRONG, at most {:.1e}", row.error_bound);
   return out;
+}
+
+std::vector<Figure> bench_family(const Settings& settings, void (*family)(KernelTimes&)) {
+  if (cuda_devices() == 0) return {};
+  KernelTimes times(settings.quick);
+  const Peaks peaks = measure_peaks(times.stream());
+  family(times);
+  std::vector<Figure> figures;
+  for (const auto& row : times.rows()) figures.push_back(figure_of(row, peaks));
+  return figures;
 }
 
 }  // namespace
 
-std::vector<Figure> bench_kernels(const Settings& settings) {
+std::vector<Figure> bench_device_peaks(const Settings&) {
   if (cuda_devices() == 0) {
     fmt::print(stderr, "kernels: skipped: no CUDA device\n");
     return {};
   }
-  KernelTimes times(settings.quick);
-  for (const auto family : kFamilies) family(times);
-  const Peaks peaks = measure_peaks(times.stream());
-  std::vector<Figure> figures;
-  figures.push_back(value("kernels.peak.copy", "the device's own copy, bytes read and written", "GB/s", Better::Higher, peaks.bandwidth));
+  const Peaks peaks = measure_peaks(Stream());
+  std::vector<Figure> figures = {value("kernels.peak.copy", "the device's own copy, bytes read and written", "GB/s", Better::Higher, peaks.bandwidth)};
   for (const auto& [unit, rate] : peaks.matrix) figures.push_back(value(fmt::format("kernels.peak.{}", key_of(unit)), name_of(unit), "TFLOP/s", Better::Higher, rate / 1e6));
-  for (const auto& row : times.rows()) figures.push_back(figure_of(row, peaks));
   return figures;
 }
+
+std::vector<Figure> bench_row_kernels(const Settings& settings) { return bench_family(settings, time_row_kernels); }
+std::vector<Figure> bench_expert_kernels(const Settings& settings) { return bench_family(settings, time_expert_kernels); }
+std::vector<Figure> bench_attention_kernels(const Settings& settings) { return bench_family(settings, time_attention_kernels); }
+std::vector<Figure> bench_prompt_kernels(const Settings& settings) { return bench_family(settings, time_prompt_kernels); }
 
 }  // namespace gauntlet::bench

@@ -103,7 +103,8 @@ void time_sparse_attention(KernelTimes& times, const CacheLayout& layout, const 
   times.add({.name = fmt::format("sparse_attention.{}.{}heads.{}+{}.top{}.{}{}", name_of(layout.format), heads, layout.latent, layout.rope, k, shape.name(), row.portable ? ".portable" : ""),
              .work = {.bytes = entries * layout.row_bytes() + shape.rows * each, .flops = 2.0 * shape.rows * k * heads * (layout.latent + layout.rope + layout.latent), .unit = wgmma ? MatrixUnit::WgmmaBf16 : MatrixUnit::Mma},
              .kernel = kernel,
-             .target_us = row.target_us},
+             .target_us = row.target_us,
+             .error_bound = kBf16Error},
             run, error);
 }
 
@@ -159,7 +160,8 @@ void time_index_scores(KernelTimes& times, const CacheLayout& layout, int heads,
   times.add({.name = fmt::format("index_scores.{}.{}x{}.{}", name_of(layout.format), heads, layout.index, shape.name()),
              .work = {.bytes = keys * key + shape.pairs() * 4 + (fp8 ? 1.0 : 2.0) * shape.rows * static_cast<double>(query), .flops = 2.0 * shape.pairs() * heads * layout.index, .unit = fp8 ? MatrixUnit::WgmmaFp8 : MatrixUnit::Mma},
              .kernel = fp8 ? "FP8" : "portable",
-             .target_us = target_us},
+             .target_us = target_us,
+             .error_bound = fp8 ? kFp8SumError : kFloatError},
             run, error);
 }
 
@@ -193,7 +195,7 @@ void time_top_positions(KernelTimes& times, int rows, int length, int k, double 
     for (std::size_t i = 0; i < found.size(); ++i) different += found[i] != expected[i] ? 1 : 0;
     return different / k;
   };
-  times.add({.name = fmt::format("top_positions.{}x{}.top{}", rows, length, k), .work = {.bytes = 4.0 * static_cast<double>(count) + 4.0 * rows * k}, .target_us = target_us}, run, error);
+  times.add({.name = fmt::format("top_positions.{}x{}.top{}", rows, length, k), .work = {.bytes = 4.0 * static_cast<double>(count) + 4.0 * rows * k}, .target_us = target_us, .error_bound = kNoError}, run, error);
 }
 
 struct Projections {
@@ -223,7 +225,9 @@ void time_projections(KernelTimes& times, const CacheLayout& layout, const Proje
                             .latent_rows = rows.data(), .index_pages = pages.data()},
                            times.stream().get());
   };
-  times.add("write_latents." + shape, {.bytes = tokens * (4.0 * input + 2.0 * sizes.q_rank + entry)}, latents, [&] {
+  // A value that float32 puts on the other side of the middle between two of e4m3's: 32 of at most 448.
+  const double one_step = layout.format == CacheFormat::Fp8 ? 33.0 / 448 : kBf16Error;
+  times.add("write_latents." + shape, {.bytes = tokens * (4.0 * input + 2.0 * sizes.q_rank + entry)}, latents, one_step, [&] {
     latents();
     std::vector<Bf16> expected(q_rank);
     std::vector<std::byte> host_rows(row_bytes), host_pages(page_bytes);
@@ -244,7 +248,7 @@ void time_projections(KernelTimes& times, const CacheLayout& layout, const Proje
                             .cosines = angles.data(), .sines = angles.data(), .content = content.data(), .absorbed = absorbed.data(), .index_queries = index_queries.data()},
                            times.stream().get());
   };
-  times.add("split_queries." + shape, {.bytes = tokens * (4.0 * query + 2.0 * (sizes.heads * (sizes.nope + layout.rope_padded()) + sizes.index_heads * layout.index_padded()))}, split, [&] {
+  times.add("split_queries." + shape, {.bytes = tokens * (4.0 * query + 2.0 * (sizes.heads * (sizes.nope + layout.rope_padded()) + sizes.index_heads * layout.index_padded()))}, split, one_step, [&] {
     cuda_check(cudaMemsetAsync(absorbed.data(), 0, absorbed.size_bytes(), times.stream().get()));
     split();
     std::vector<Bf16> expected_content(static_cast<std::size_t>(sizes.heads * sizes.nope)), expected(width), expected_index(static_cast<std::size_t>(sizes.index_heads * layout.index_padded()));

@@ -1,11 +1,12 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "inference/cuda/grouped_product.h"
 #include "inference/cuda/kernel_data.h"
 #include "inference/cuda/moe.h"
-#include "tests/bench/kernel_bench.h"
+#include "tests/bench/kernel_bench_data.h"
 
 namespace gauntlet::bench {
 namespace {
@@ -37,7 +38,7 @@ void time_layer(KernelTimes& times, const Layer& layer) {
   const auto weights = poisoned_on_device<float>(slots);
   const kernels::RouteArgs route{.tokens = layer.tokens, .experts = layer.experts, .groups = layer.groups, .groups_kept = layer.groups_kept, .per_token = layer.per_token,
                                  .logits = logits.data(), .correction = correction.data(), .chosen = chosen.data(), .weights = weights.data()};
-  times.add("route." + shape, {.bytes = 4.0 * static_cast<double>(tokens * experts) + 8.0 * static_cast<double>(slots)}, [&] { kernels::route(route, stream); }, [&] {
+  times.add("route." + shape, {.bytes = 4.0 * static_cast<double>(tokens * experts) + 8.0 * static_cast<double>(slots)}, [&] { kernels::route(route, stream); }, kFloatError, [&] {
     kernels::route(route, stream);
     const auto host_logits = logits.get(), host_correction = correction.get();
     std::vector<std::int32_t> ids(slots);
@@ -57,7 +58,7 @@ void time_layer(KernelTimes& times, const Layer& layer) {
   dispatch.tile_expert = tile_expert.data();
   dispatch.tile_first = tile_first.data();
   dispatch.tile_rows = tile_rows.data();
-  times.add("dispatch." + shape, {.bytes = 12.0 * static_cast<double>(slots) + 12.0 * static_cast<double>(tiles)}, [&] { kernels::dispatch(dispatch, stream); }, [&] {
+  times.add("dispatch." + shape, {.bytes = 12.0 * static_cast<double>(slots) + 12.0 * static_cast<double>(tiles)}, [&] { kernels::dispatch(dispatch, stream); }, kNoError, [&] {
     kernels::dispatch(dispatch, stream);
     const auto ids = chosen.get();
     std::vector<std::int32_t> place(slots), token(slots), expert(tiles), first(tiles), rows(tiles);
@@ -69,16 +70,11 @@ void time_layer(KernelTimes& times, const Layer& layer) {
     return same ? 0.0 : 1.0;
   });
 
-  // Weights that no random generator has to fill: 0x3c3c is 0.0115 in bf16.
-  const auto constant = [](std::size_t count) {
-    DeviceBuffer<Bf16> buffer(count);
-    cuda_check(cudaMemset(buffer.data(), 0x3c, buffer.size_bytes()));
-    cuda_check(cudaDeviceSynchronize());
-    return buffer;
-  };
+  const auto unit = kernels::random_bf16s(rng, 1'000'003, -0.05f, 0.05f);
+  const auto random_weights = [&](std::size_t count) { return repeated(std::as_bytes(std::span(unit)), count * sizeof(Bf16)); };
   const auto found = chosen.get();
   const auto active = static_cast<double>(std::set<std::int32_t>(found.begin(), found.end()).size());
-  const DeviceBuffer<Bf16> gate_up = constant(experts * 2 * width * dim), down = constant(experts * dim * width);
+  const DeviceBuffer<std::byte> gate_up = random_weights(experts * 2 * width * dim), down = random_weights(experts * dim * width);
   const OnDevice<Bf16> x(kernels::random_bf16s(rng, tokens * dim));
   const auto gated = poisoned_on_device<Bf16>(slots * width);
   const auto parts = poisoned_on_device<float>(slots * dim);
@@ -86,32 +82,43 @@ void time_layer(KernelTimes& times, const Layer& layer) {
   const kernels::GroupedTiles list{.count = dispatch.max_tiles(), .expert = tile_expert.data(), .first = tile_first.data(), .rows = tile_rows.data()};
   const double matrix = static_cast<double>(width) * static_cast<double>(dim), all = static_cast<double>(slots);
   const auto gate_up_run = [&] {
-    kernels::grouped_gate_up({.tiles = list, .dim = layer.dim, .width = layer.width, .token_of = token_of.data(), .x = x.data(), .weights = gate_up.data(), .y = gated.data()}, stream);
+    kernels::grouped_gate_up({.tiles = list, .dim = layer.dim, .width = layer.width, .token_of = token_of.data(), .x = x.data(), .weights = reinterpret_cast<const Bf16*>(gate_up.data()), .y = gated.data()}, stream);
   };
-  // One slot against the reference. All weights are the same number, so one expert's do for all.
-  const std::vector<Bf16> same(2 * width * dim, Bf16{0x3c3c});
-  const std::int32_t expert = 0, slot = 0, one = 1;
-  const kernels::GroupedTiles single{.count = 1, .expert = &expert, .first = &slot, .rows = &one};
-  times.add("grouped_gate_up." + shape, {.bytes = active * 4 * matrix + 2.0 * static_cast<double>(tokens * dim + slots * width), .flops = all * 4 * matrix}, gate_up_run, [&] {
+  // The last slot of the middle one of the tiles against the reference, with its expert's weights. Tiles that are used do not lie together.
+  const auto tile_experts = tile_expert.get();
+  std::vector<std::size_t> used;
+  for (std::size_t t = 0; t < tiles; ++t) {
+    if (tile_experts[t] >= 0) used.push_back(t);
+  }
+  const std::size_t middle = used.at(used.size() / 2), expert = static_cast<std::size_t>(tile_experts[middle]);
+  const auto slot = static_cast<std::size_t>(tile_first.get()[middle] + tile_rows.get()[middle] - 1);
+  const std::int32_t zero = 0, one = 1;
+  const kernels::GroupedTiles single{.count = 1, .expert = &zero, .first = &zero, .rows = &one};
+  const auto weights_of = [&](const DeviceBuffer<std::byte>& experts_weights, std::size_t each) {
+    std::vector<Bf16> own(each);
+    cuda_check(cudaMemcpy(own.data(), experts_weights.data() + expert * each * sizeof(Bf16), each * sizeof(Bf16), cudaMemcpyDeviceToHost));
+    return own;
+  };
+  times.add("grouped_gate_up." + shape, {.bytes = active * 4 * matrix + 2.0 * static_cast<double>(tokens * dim + slots * width), .flops = all * 4 * matrix}, gate_up_run, kBf16Error, [&] {
     gate_up_run();
-    const auto host_x = x.get();
+    const auto host_x = x.get(), own = weights_of(gate_up, 2 * width * dim);
     const auto host_tokens = token_of.get();
     std::vector<Bf16> expected(width);
-    kernels::grouped_gate_up_ref({.tiles = single, .dim = layer.dim, .width = layer.width, .token_of = host_tokens.data(), .x = host_x.data(), .weights = same.data(), .y = expected.data()});
-    return kernels::relative_error(kernels::rows_of(gated.get(), width, 0, 1), expected);
+    kernels::grouped_gate_up_ref({.tiles = single, .dim = layer.dim, .width = layer.width, .token_of = host_tokens.data() + slot, .x = host_x.data(), .weights = own.data(), .y = expected.data()});
+    return kernels::relative_error(kernels::rows_of(gated.get(), width, slot, 1), expected);
   });
-  const auto down_run = [&] { kernels::grouped_down({.tiles = list, .dim = layer.dim, .width = layer.width, .x = gated.data(), .weights = down.data(), .y = parts.data()}, stream); };
-  times.add("grouped_down." + shape, {.bytes = active * 2 * matrix + 2.0 * static_cast<double>(slots * width) + 4.0 * static_cast<double>(slots * dim), .flops = all * 2 * matrix}, down_run, [&] {
+  const auto down_run = [&] { kernels::grouped_down({.tiles = list, .dim = layer.dim, .width = layer.width, .x = gated.data(), .weights = reinterpret_cast<const Bf16*>(down.data()), .y = parts.data()}, stream); };
+  times.add("grouped_down." + shape, {.bytes = active * 2 * matrix + 2.0 * static_cast<double>(slots * width) + 4.0 * static_cast<double>(slots * dim), .flops = all * 2 * matrix}, down_run, kFloatError, [&] {
     down_run();
-    const auto host_gated = gated.get();
+    const auto host_gated = gated.get(), own = weights_of(down, dim * width);
     std::vector<float> expected(dim);
-    kernels::grouped_down_ref({.tiles = single, .dim = layer.dim, .width = layer.width, .x = host_gated.data(), .weights = same.data(), .y = expected.data()});
-    return kernels::relative_error(kernels::rows_of(parts.get(), dim, 0, 1), expected);
+    kernels::grouped_down_ref({.tiles = single, .dim = layer.dim, .width = layer.width, .x = host_gated.data() + slot * width, .weights = own.data(), .y = expected.data()});
+    return kernels::relative_error(kernels::rows_of(parts.get(), dim, slot, 1), expected);
   });
   const auto combine_run = [&] {
     kernels::combine({.tokens = layer.tokens, .per_token = layer.per_token, .dim = layer.dim, .slot_of = slot_of.data(), .weights = weights.data(), .parts = parts.data(), .stream = out.data()}, stream);
   };
-  times.add("combine." + shape, {.bytes = 4.0 * static_cast<double>(slots * dim) + 8.0 * static_cast<double>(tokens * dim)}, combine_run, [&] {
+  times.add("combine." + shape, {.bytes = 4.0 * static_cast<double>(slots * dim) + 8.0 * static_cast<double>(tokens * dim)}, combine_run, kFloatError, [&] {
     auto expected = out.get();
     combine_run();
     const auto host_slots = slot_of.get();

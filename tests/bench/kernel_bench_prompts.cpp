@@ -58,7 +58,8 @@ void time_selection(KernelTimes& times, int tokens, int context, int held, doubl
   times.add({.name = fmt::format("select_positions.fp8.{}x{}.{}.top{}.held{}", kHeads, layout.index, shape.name(), kChosen, held),
              .work = {.bytes = context * 132.0 + static_cast<double>(count * query) + 4.0 * static_cast<double>(count) * kChosen, .flops = 2.0 * shape.pairs() * kHeads * layout.index, .unit = MatrixUnit::WgmmaFp8},
              .kernel = "FP8",
-             .target_us = target_us},
+             .target_us = target_us,
+             .error_bound = kNoError},
             run, error);
 }
 
@@ -80,13 +81,11 @@ void time_masked_attention(KernelTimes& times, int heads, int length) {
   const kernels::MaskedAttentionArgs args{.batch = device.view(), .first = 0, .rows = kTokens, .heads = heads, .scale = 0.07f, .queries = values(queries), .keys_values = values(keys_values), .rotary_keys = values(rotary), .work = work.data(), .out = out.data()};
   if (!kernels::masked_attention_takes(args)) return;
   const auto run = [&] { kernels::masked_attention(args, times.stream().get()); };
-  // The first sequence's last token.
-  const auto error = [&] {
-    run();
-    cuda_check(cudaDeviceSynchronize());
+  // Token `own` of the sequence that begins with token `begin`.
+  const auto error_of = [&](int begin, int own) {
     const auto host = [&](const Bf16* from, std::size_t per_token) {
       std::vector<Bf16> copy(static_cast<std::size_t>(length) * per_token);
-      cuda_check(cudaMemcpy(copy.data(), from, copy.size() * sizeof(Bf16), cudaMemcpyDeviceToHost));
+      cuda_check(cudaMemcpy(copy.data(), from + static_cast<std::size_t>(begin) * per_token, copy.size() * sizeof(Bf16), cudaMemcpyDeviceToHost));
       return copy;
     };
     const auto own_queries = host(args.queries, each * kernels::kMaskedQuery), own_keys = host(args.keys_values, each * (kernels::kMaskedContent + kernels::kMaskedValue)), own_rotary = host(args.rotary_keys, kernels::kMaskedRotary);
@@ -94,14 +93,21 @@ void time_masked_attention(KernelTimes& times, int heads, int length) {
     std::vector<Bf16> expected(found.size());
     auto first = batch.view();
     first.tokens = length;
-    kernels::masked_attention_ref({.batch = first, .first = length - 1, .rows = 1, .heads = heads, .scale = args.scale, .queries = own_queries.data(), .keys_values = own_keys.data(), .rotary_keys = own_rotary.data(), .out = expected.data()});
-    const auto row = each * kernels::kMaskedValue, at = static_cast<std::size_t>(length - 1);
+    kernels::masked_attention_ref({.batch = first, .first = own, .rows = 1, .heads = heads, .scale = args.scale, .queries = own_queries.data(), .keys_values = own_keys.data(), .rotary_keys = own_rotary.data(), .out = expected.data()});
+    const auto row = each * kernels::kMaskedValue, at = static_cast<std::size_t>(own);
     return kernels::relative_error(kernels::rows_of(found, row, at, 1), kernels::rows_of(expected, row, at, 1));
+  };
+  // Rows of either half of a tile, of the first sequence and the last.
+  const auto error = [&] {
+    run();
+    cuda_check(cudaDeviceSynchronize());
+    return std::max({error_of(0, length - 1), error_of(0, length / 2 - 1), error_of(kTokens - length, 1), error_of(kTokens - length, length - 1)});
   };
   const double pairs = static_cast<double>(kTokens) * (length + 1) / 2;
   times.add({.name = fmt::format("masked_attention.{}heads.{}x{}", heads, kTokens / length, length),
              .work = {.bytes = 2.0 * kTokens * static_cast<double>(each) * (192 + 256 + 128), .flops = 2.0 * pairs * heads * (192 + 128), .unit = MatrixUnit::WgmmaBf16},
-             .kernel = "bf16"},
+             .kernel = "bf16",
+             .error_bound = kBf16Error},
             run, error);
 }
 

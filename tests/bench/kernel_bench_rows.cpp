@@ -17,19 +17,24 @@ using kernels::poisoned_on_device;
 using kernels::random_bf16s;
 using kernels::random_floats;
 
-/// Rows that are compared with the reference.
+/// The first and the last rows, so many of each, are compared with the reference.
 constexpr int kChecked = 4;
 
+/// error_of(first, count) of both; the larger one.
+template <class ErrorOf>
+double error_of_ends(int rows, ErrorOf error_of) {
+  const int count = std::min(rows, kChecked);
+  return std::max(error_of(0, count), error_of(rows - count, count));
+}
+
 template <class T>
-std::vector<T> first_rows(const OnDevice<T>& all, int rows, int columns) {
-  const auto values = all.get();
-  return {values.begin(), values.begin() + static_cast<std::ptrdiff_t>(std::min(rows, kChecked)) * columns};
+std::vector<T> some_rows(const OnDevice<T>& all, int first, int count, int columns) {
+  return kernels::rows_of(all.get(), static_cast<std::size_t>(columns), static_cast<std::size_t>(first), static_cast<std::size_t>(count));
 }
 
 void time_elementwise(KernelTimes& times, int rows, int dim, int width) {
   Rng rng(1);
   const auto count = static_cast<std::size_t>(rows), columns = static_cast<std::size_t>(dim), gates = static_cast<std::size_t>(width);
-  const int checked = std::min(rows, kChecked);
   const cudaStream_t on = times.stream().get();
   constexpr std::size_t kVocab = 8192;
   std::vector<std::int32_t> ids(count);
@@ -43,41 +48,48 @@ void time_elementwise(KernelTimes& times, int rows, int dim, int width) {
   const auto y = poisoned_on_device<Bf16>(count * columns), gated = poisoned_on_device<Bf16>(count * gates);
   const double each = static_cast<double>(rows) * dim;
   const auto embed = [&] { kernels::embed({.tokens = rows, .dim = dim, .ids = device_ids.data(), .table = table.data(), .stream = stream.data()}, on); };
-  times.add(fmt::format("embed.{}x{}", rows, dim), {.bytes = each * 6}, embed, [&] {
+  times.add(fmt::format("embed.{}x{}", rows, dim), {.bytes = each * 6}, embed, kNoError, [&] {
     embed();
-    std::vector<float> expected(static_cast<std::size_t>(checked) * columns);
-    kernels::embed_ref({.tokens = checked, .dim = dim, .ids = ids.data(), .table = host_table.data(), .stream = expected.data()});
-    return kernels::relative_error(first_rows(stream, rows, dim), expected);
+    return error_of_ends(rows, [&](int first, int some) {
+      std::vector<float> expected(static_cast<std::size_t>(some) * columns);
+      kernels::embed_ref({.tokens = some, .dim = dim, .ids = ids.data() + first, .table = host_table.data(), .stream = expected.data()});
+      return kernels::relative_error(some_rows(stream, first, some, dim), expected);
+    });
   });
   const auto norm = [&] { kernels::rms_norm({.rows = rows, .dim = dim, .x = x.data(), .weight = weight.data(), .y = y.data()}, on); };
-  times.add(fmt::format("rms_norm.{}x{}", rows, dim), {.bytes = each * 6}, norm, [&] {
+  times.add(fmt::format("rms_norm.{}x{}", rows, dim), {.bytes = each * 6}, norm, kBf16Error, [&] {
     norm();
-    std::vector<Bf16> expected(static_cast<std::size_t>(checked) * columns);
-    kernels::rms_norm_ref({.rows = checked, .dim = dim, .x = host_x.data(), .weight = host_weight.data(), .y = expected.data()});
-    return kernels::relative_error(first_rows(y, rows, dim), expected);
+    return error_of_ends(rows, [&](int first, int some) {
+      std::vector<Bf16> expected(static_cast<std::size_t>(some) * columns);
+      kernels::rms_norm_ref({.rows = some, .dim = dim, .x = host_x.data() + static_cast<std::ptrdiff_t>(first) * dim, .weight = host_weight.data(), .y = expected.data()});
+      return kernels::relative_error(some_rows(y, first, some, dim), expected);
+    });
   });
   const auto gate = [&] { kernels::silu_multiply({.rows = rows, .width = width, .gate_up = gate_up.data(), .y = gated.data()}, on); };
-  times.add(fmt::format("silu_multiply.{}x{}", rows, width), {.bytes = static_cast<double>(rows) * width * 10}, gate, [&] {
+  times.add(fmt::format("silu_multiply.{}x{}", rows, width), {.bytes = static_cast<double>(rows) * width * 10}, gate, kBf16Error, [&] {
     gate();
-    std::vector<Bf16> expected(static_cast<std::size_t>(checked) * gates);
-    kernels::silu_multiply_ref({.rows = checked, .width = width, .gate_up = host_gates.data(), .y = expected.data()});
-    return kernels::relative_error(first_rows(gated, rows, width), expected);
+    return error_of_ends(rows, [&](int first, int some) {
+      std::vector<Bf16> expected(static_cast<std::size_t>(some) * gates);
+      kernels::silu_multiply_ref({.rows = some, .width = width, .gate_up = host_gates.data() + static_cast<std::ptrdiff_t>(first) * 2 * width, .y = expected.data()});
+      return kernels::relative_error(some_rows(gated, first, some, width), expected);
+    });
   });
 }
 
 void time_float_linear(KernelTimes& times, int rows, int outputs, int dim) {
   Rng rng(2);
   const auto count = static_cast<std::size_t>(rows), columns = static_cast<std::size_t>(outputs), inner = static_cast<std::size_t>(dim);
-  const int checked = std::min(rows, kChecked);
   const auto host_x = random_floats(rng, count * inner), host_weight = random_floats(rng, columns * inner);
   const OnDevice<float> x(host_x), weight(host_weight);
   const auto y = poisoned_on_device<float>(count * columns);
   const auto run = [&] { kernels::float_linear({.rows = rows, .outputs = outputs, .dim = dim, .x = x.data(), .weight = weight.data(), .y = y.data()}, times.stream().get()); };
-  times.add(fmt::format("float_linear.{}x{}x{}", rows, outputs, dim), {.bytes = 4.0 * (static_cast<double>(rows) * dim + static_cast<double>(outputs) * dim + static_cast<double>(rows) * outputs)}, run, [&] {
+  times.add(fmt::format("float_linear.{}x{}x{}", rows, outputs, dim), {.bytes = 4.0 * (static_cast<double>(rows) * dim + static_cast<double>(outputs) * dim + static_cast<double>(rows) * outputs)}, run, kFloatError, [&] {
     run();
-    std::vector<float> expected(static_cast<std::size_t>(checked) * columns);
-    kernels::float_linear_ref({.rows = checked, .outputs = outputs, .dim = dim, .x = host_x.data(), .weight = host_weight.data(), .y = expected.data()});
-    return kernels::relative_error(first_rows(y, rows, outputs), expected);
+    return error_of_ends(rows, [&](int first, int some) {
+      std::vector<float> expected(static_cast<std::size_t>(some) * columns);
+      kernels::float_linear_ref({.rows = some, .outputs = outputs, .dim = dim, .x = host_x.data() + static_cast<std::ptrdiff_t>(first) * dim, .weight = host_weight.data(), .y = expected.data()});
+      return kernels::relative_error(some_rows(y, first, some, outputs), expected);
+    });
   });
 }
 
@@ -85,7 +97,6 @@ void time_float_linear(KernelTimes& times, int rows, int outputs, int dim) {
 void time_term_product(KernelTimes& times, int rows, int outputs, int inner) {
   Rng rng(4);
   const auto count = static_cast<std::size_t>(rows), columns = static_cast<std::size_t>(outputs), width = static_cast<std::size_t>(inner);
-  const int checked = std::min(rows, kChecked);
   const auto host_x = random_floats(rng, count * width), host_norm = random_floats(rng, width, 0.5f, 1.5f);
   const auto host_weights = random_bf16s(rng, columns * width);
   const OnDevice<float> x(host_x), norm(host_norm);
@@ -94,24 +105,25 @@ void time_term_product(KernelTimes& times, int rows, int outputs, int inner) {
   kernels::TermProductArgs args{.rows = rows, .outputs = outputs, .inner = inner, .weights = weights.data(), .norm_weight = norm.data(), .x = x.data(), .x_stride = inner, .y = y.data(), .y_stride = outputs};
   const auto run = [&] { kernels::term_product(args, times.stream().get()); };
   const double products = 2.0 * rows * outputs * inner;
-  times.add(fmt::format("term_product.norm.{}x{}x{}", rows, outputs, inner), {.bytes = 2.0 * outputs * inner + 4.0 * rows * (inner + outputs), .flops = 2 * products}, run, [&] {
+  times.add(fmt::format("term_product.norm.{}x{}x{}", rows, outputs, inner), {.bytes = 2.0 * outputs * inner + 4.0 * rows * (inner + outputs), .flops = 2 * products}, run, kFloatError, [&] {
     run();
-    std::vector<float> expected(static_cast<std::size_t>(checked) * columns);
-    kernels::TermProductArgs reference = args;
-    reference.rows = checked;
-    reference.weights = host_weights.data();
-    reference.norm_weight = host_norm.data();
-    reference.x = host_x.data();
-    reference.y = expected.data();
-    kernels::term_product_ref(reference);
-    return kernels::relative_error(first_rows(y, rows, outputs), expected);
+    return error_of_ends(rows, [&](int first, int some) {
+      std::vector<float> expected(static_cast<std::size_t>(some) * columns);
+      kernels::TermProductArgs reference = args;
+      reference.rows = some;
+      reference.weights = host_weights.data();
+      reference.norm_weight = host_norm.data();
+      reference.x = host_x.data() + static_cast<std::ptrdiff_t>(first) * inner;
+      reference.y = expected.data();
+      kernels::term_product_ref(reference);
+      return kernels::relative_error(some_rows(y, first, some, outputs), expected);
+    });
   });
 }
 
 void time_draw(KernelTimes& times, int rows, int vocab, const char* name, const kernels::DrawRow& parameters) {
   Rng rng(3);
   const auto count = static_cast<std::size_t>(rows);
-  const int checked = std::min(rows, kChecked);
   const auto logits = random_floats(rng, count * static_cast<std::size_t>(vocab), -8, 8);
   std::vector<kernels::DrawRow> draws(count, parameters);
   for (auto& d : draws) d.uniform = static_cast<double>(rng.next() >> 11) * 0x1p-53;
@@ -120,14 +132,16 @@ void time_draw(KernelTimes& times, int rows, int vocab, const char* name, const 
   const OnDevice<kernels::DrawnRow> out{std::vector<kernels::DrawnRow>(count)};
   const auto run = [&] { kernels::draw({.rows = rows, .vocab = vocab, .parameters = device_draws.data(), .logits = device_logits.data(), .out = out.data()}, times.stream().get()); };
   // The share of rows that draw another token than the reference: 0.
-  times.add(fmt::format("draw.{}.{}x{}", name, rows, vocab), {.bytes = 4.0 * rows * vocab}, run, [&] {
+  times.add(fmt::format("draw.{}.{}x{}", name, rows, vocab), {.bytes = 4.0 * rows * vocab}, run, kNoError, [&] {
     run();
-    std::vector<kernels::DrawnRow> expected(static_cast<std::size_t>(checked));
-    kernels::draw_ref({.rows = checked, .vocab = vocab, .parameters = draws.data(), .logits = logits.data(), .out = expected.data()});
-    const auto found = out.get();
-    double different = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) different += found[i].id != expected[i].id ? 1 : 0;
-    return different / checked;
+    return error_of_ends(rows, [&](int first, int some) {
+      std::vector<kernels::DrawnRow> expected(static_cast<std::size_t>(some));
+      kernels::draw_ref({.rows = some, .vocab = vocab, .parameters = draws.data() + first, .logits = logits.data() + static_cast<std::ptrdiff_t>(first) * vocab, .out = expected.data()});
+      const auto found = some_rows(out, first, some, 1);
+      double different = 0;
+      for (std::size_t i = 0; i < expected.size(); ++i) different += found[i].id != expected[i].id ? 1 : 0;
+      return different / some;
+    });
   });
 }
 
