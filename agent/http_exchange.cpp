@@ -5,6 +5,7 @@
 #define CPPHTTPLIB_ZLIB_SUPPORT
 #define CPPHTTPLIB_BROTLI_SUPPORT
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <httplib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,11 +16,14 @@
 #include <mutex>
 #include <thread>
 
+#include "agent/connect_failure.h"
+
 namespace gauntlet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kWatchInterval{20};
+constexpr std::chrono::milliseconds kLookLimit{1000};  ///< to find out why a connection failed
 
 /// A second descriptor of the socket in use, so that another thread can shut the connection down while httplib is connecting,
 /// reading or writing, without ever touching a descriptor that httplib has closed and the system has given to someone else.
@@ -155,6 +159,14 @@ bool is_connect_error(httplib::Error error) {
   }
 }
 
+/// httplib has one word for a name that is not known, a port where nobody listens, and a network that is not there.
+std::string connect_problem(httplib::Error error, const EndpointUrl& url, const HttpLimits& limits) {
+  if (error == httplib::Error::Connection) return why_not_connected(url.host, url.port, kLookLimit);
+  const std::chrono::duration<double> waited = limits.connect_timeout;
+  const std::string words = error == httplib::Error::ConnectionTimeout ? fmt::format("no answer within {:g} s", waited.count()) : httplib::to_string(error);
+  return fmt::format("{} port {}: {}", url.host, url.port, words);
+}
+
 }  // namespace
 
 class HttpEndpoint::Connection {
@@ -236,6 +248,7 @@ HttpResult HttpEndpoint::exchange(const HttpCall& call, const CancelFlag& cancel
     result.end = HttpEnd::DeadlinePassed;
   } else if (is_connect_error(error)) {
     result.end = HttpEnd::ConnectFailed;
+    result.detail = connect_problem(error, url_, limits_);
   } else {
     result.end = Clock::now() - sink.last_read >= limits_.read_timeout ? HttpEnd::ReadTimeout : HttpEnd::Broken;
   }

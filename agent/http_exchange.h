@@ -44,7 +44,7 @@ enum class HttpEnd { Complete, ConnectFailed, Broken, ReadTimeout, DeadlinePasse
 struct HttpResult {
   HttpEnd end = HttpEnd::Complete;
   HttpHead head;
-  std::string detail;  ///< of ConnectFailed and Broken: the library's word for it
+  std::string detail;  ///< of ConnectFailed: host, port and what is wrong; of Broken: the library's word for it
 };
 
 /// Thread-safe; each call has a connection of its own. The process must ignore SIGPIPE, which a broken connection raises.

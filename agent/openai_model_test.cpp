@@ -326,6 +326,14 @@ TEST_CASE("a refused connection is a Connection fault") {
   const Caught caught = fault_of(model);
   CHECK(caught.fault == FaultClass::Connection);
   CHECK(has(caught.message, address));
+  CHECK(has(caught.message, "could not connect (127.0.0.1 port " + address.substr(address.rfind(':') + 1) + ": Connection refused)"));
+}
+
+TEST_CASE("a host whose name is not known is told apart from one that refuses") {
+  OpenAiModel model(options_for("http://no-such-host.invalid:8000"));
+  const Caught caught = fault_of(model);
+  CHECK(caught.fault == FaultClass::Connection);
+  CHECK(has(caught.message, "the name of the host no-such-host.invalid could not be looked up: "));
 }
 
 TEST_CASE("a redirect is not followed") {

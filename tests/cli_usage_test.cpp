@@ -218,6 +218,7 @@ TEST_CASE("an endpoint that refuses or answers HTML is told at once, and nothing
   const ProcessResult refused = gauntlet_run({"bench", "--db", store, "--model", refusing});
   CHECK(refused.exit_code == 3);
   CHECK(contains(refused.err, "could not ask " + refusing + " for its models (connection)"));
+  CHECK(contains(refused.err, ": Connection refused)"));
   CHECK(contains(refused.err, "--model-name"));
 
   const ScriptedAnswer page = {.status = 200, .content_type = "text/html", .pieces = {"<html><title>It works</title></html>"}, .headers = {}};
