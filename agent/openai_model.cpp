@@ -4,16 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <cmath>
-#include <ctime>
-#include <iomanip>
 #include <mutex>
 #include <random>
-#include <sstream>
 #include <thread>
 #include <variant>
 
+#include "agent/context_refusal.h"
+#include "agent/endpoint_failure.h"
 #include "agent/openai_wire.h"
 #include "agent/sse.h"
 #include "core/error.h"
@@ -23,19 +21,10 @@ namespace gauntlet {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::size_t kExcerptBytes = 200;
 constexpr std::size_t kMaxErrorBodyBytes = 64 * 1024;
+constexpr int kMostShorterRequests = 10;  ///< for a reply that the context has no room for
 constexpr std::chrono::milliseconds kSleepSlice{20};
 constexpr std::chrono::seconds kStillArriving{10};  ///< a stream whose last event is younger than that is at work
-
-/// Why one attempt brought no reply.
-struct Failure {
-  FaultClass fault = FaultClass::Protocol;
-  std::string message;
-  bool retry = false;
-  double retry_after_s = -1;
-  bool empty_stream = false;
-};
 
 template <class T>
 using Outcome = std::variant<T, Failure>;
@@ -47,76 +36,28 @@ struct Call {
 
 enum class ReplyForm { Stream, Whole };
 
-std::string excerpt(std::string_view body) {
-  if (body.empty()) return "an empty body";
-  std::string text = valid_utf8(body.substr(0, kExcerptBytes));
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < ' '; }, ' ');
-  return fmt::format("\"{}{}\"", text, body.size() > kExcerptBytes ? "…" : "");
+/// How a reply is asked for; changed by what the endpoint has answered.
+struct Asking {
+  ReplyForm form;
+  int max_tokens;
+  bool shortened = false;  ///< to what the context leaves
+};
+
+/// No text, no call, no token: some servers and proxies answer so when they have lost the request. A reply that was cut is something.
+bool is_empty(const ChatReply& reply) {
+  const Message& message = reply.message;
+  return reply.finish == FinishReason::Stop && reply.usage.completion_tokens == 0 && message.content.empty() && message.reasoning.empty() && message.tool_calls.empty() &&
+         reply.malformed_call.empty();
 }
+
+/// A length of the user's own choice, which ours does not change.
+bool names_length(const Json& extra_body) { return extra_body.contains("max_tokens") || extra_body.contains("max_completion_tokens"); }
 
 std::string replaced(std::string text, std::string_view secret) {
   if (secret.empty()) return text;
   for (std::size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at + 3))
     text.replace(at, secret.size(), "***");
   return text;
-}
-
-bool is_html(const HttpHead& head, std::string_view body) {
-  const std::size_t start = body.find_first_not_of(" \t\r\n");
-  return head.content_type.starts_with("text/html") || (start != std::string_view::npos && body[start] == '<');
-}
-
-Failure status_failure(const std::string& where, const HttpHead& head, const std::string& body) {
-  const std::string found = fmt::format("{}: found status {} with {}", where, head.status, excerpt(body));
-  bool context_length = false;
-  try {
-    if (const auto error = find_wire_error(parse_json(body, "the error"))) context_length = error->context_length;
-  } catch (const Error&) {
-    // An error page need not be JSON; the status says enough.
-  }
-  if (context_length) return {FaultClass::ContextLength, found + "; accepted: a prompt that fits the model's context"};
-  const double wait = retry_after_seconds(head.retry_after, std::chrono::system_clock::now());
-  if (head.status == 429) return {FaultClass::RateLimited, found + "; accepted: status 200", true, wait};
-  if (head.status >= 500 || head.status == 408) return {FaultClass::Server, found + "; accepted: status 200", true, wait};
-  if (head.status >= 400) {
-    return {FaultClass::Rejected, found + "; check the address, the API key, the model's name and the options"};
-  }
-  return {FaultClass::Protocol, fmt::format("{}{}; accepted: status 200 (redirects are not followed)", found,
-                                            head.location.empty() ? "" : ", redirected to " + head.location)};
-}
-
-Failure end_failure(const std::string& where, const HttpResult& result) {
-  switch (result.end) {
-    case HttpEnd::ConnectFailed:
-      return {FaultClass::Connection,
-              fmt::format("{}: could not connect ({}); accepted: a running endpoint at this address", where, result.detail),
-              true};
-    case HttpEnd::ReadTimeout:
-      return {FaultClass::Timeout, where + ": the endpoint sent nothing within the read timeout", true};
-    case HttpEnd::DeadlinePassed:
-      return {FaultClass::Timeout, where + ": the deadline passed before the reply was complete"};
-    case HttpEnd::Cancelled:
-      return {FaultClass::Cancelled, where + ": cancelled by the caller"};
-    case HttpEnd::BodyTooLong:
-      return {FaultClass::Protocol, where + ": the reply is longer than the client accepts"};
-    case HttpEnd::Broken:
-    case HttpEnd::Complete:
-      break;
-  }
-  if (result.head.status == 0) {
-    return {FaultClass::Connection, fmt::format("{}: the connection broke before a reply ({})", where, result.detail), true};
-  }
-  return {FaultClass::Protocol, where + ": the reply was cut off; accepted: a whole reply", true};
-}
-
-/// An error that came with status 200, in a body or in the middle of a stream.
-Failure wire_failure(const std::string& where, const WireError& error) {
-  const std::string found = fmt::format("{}: found the error {} (code \"{}\")", where, excerpt(error.message), error.code);
-  if (error.context_length) return {FaultClass::ContextLength, found};
-  if (error.code == "429" || error.code.starts_with("rate_limit")) return {FaultClass::RateLimited, found, true};
-  const bool refused = (error.code.size() == 3 && error.code[0] == '4') || error.code.starts_with("invalid_request");
-  return {refused ? FaultClass::Rejected : FaultClass::Server, found, !refused};
 }
 
 /// Takes in the body of one completion, streamed or not.
@@ -214,21 +155,6 @@ void check_options(const OpenAiOptions& options) {
 
 }  // namespace
 
-double retry_after_seconds(const std::string& header, std::chrono::system_clock::time_point now) {
-  if (header.empty()) return -1;
-  double seconds = -1;
-  const auto [end, error] = std::from_chars(header.data(), header.data() + header.size(), seconds);
-  if (error == std::errc{} && end == header.data() + header.size())
-    return std::isfinite(seconds) && seconds >= 0 ? seconds : -1;
-  std::tm date{};
-  std::istringstream text(header);
-  text.imbue(std::locale::classic());
-  text >> std::get_time(&date, "%a, %d %b %Y %H:%M:%S GMT");
-  if (text.fail()) return -1;
-  const std::time_t at = ::timegm(&date);
-  return std::max(0.0, std::difftime(at, std::chrono::system_clock::to_time_t(now)));
-}
-
 class OpenAiModel::Impl {
  public:
   explicit Impl(OpenAiOptions options)
@@ -239,13 +165,13 @@ class OpenAiModel::Impl {
 
   ChatReply complete(const Call& call) {
     const std::string model = options_.model.empty() ? found_model(call) : options_.model;
-    ReplyForm form = options_.stream ? ReplyForm::Stream : ReplyForm::Whole;
+    Asking asking{.form = options_.stream ? ReplyForm::Stream : ReplyForm::Whole, .max_tokens = call.request.sampling.max_tokens};
     return with_retries<ChatReply>(call, [&] {
-      Outcome<ChatReply> outcome = attempt(call, model, form);
+      Outcome<ChatReply> outcome = attempt_shorter(call, model, asking);
       // llama-cpp-python answers with an empty stream where it would otherwise say what is wrong, such as a prompt that is too
       // long.
       if (const auto* failure = std::get_if<Failure>(&outcome); failure != nullptr && failure->empty_stream)
-        form = ReplyForm::Whole;
+        asking.form = ReplyForm::Whole;
       return outcome;
     });
   }
@@ -316,10 +242,23 @@ class OpenAiModel::Impl {
     return http;
   }
 
-  Outcome<ChatReply> attempt(const Call& call, const std::string& model, ReplyForm form) {
+  /// Many servers refuse a request whose prompt and max_tokens together are longer than the context, although the prompt alone fits.
+  Outcome<ChatReply> attempt_shorter(const Call& call, const std::string& model, Asking& asking) {
+    for (int shorter = 0;; ++shorter) {
+      Outcome<ChatReply> outcome = attempt(call, model, asking);
+      const auto* failure = std::get_if<Failure>(&outcome);
+      if (failure == nullptr || failure->fault != FaultClass::ContextLength || shorter == kMostShorterRequests || names_length(options_.extra_body)) return outcome;
+      const auto fewer = fewer_tokens(failure->context_refusal, asking.max_tokens);
+      if (!fewer || call.cancel.load()) return outcome;
+      asking.max_tokens = *fewer;
+      asking.shortened = true;
+    }
+  }
+
+  Outcome<ChatReply> attempt(const Call& call, const std::string& model, const Asking& asking) {
     HttpCall http = http_call(call, "POST", "/chat/completions");
-    http.body = dump_json(chat_request_to_json(call.request, request_shape(model, form)));
-    http.headers.emplace_back("Accept", form == ReplyForm::Stream ? "text/event-stream, application/json" : "application/json");
+    http.body = dump_json(chat_request_to_json(call.request, request_shape(model, asking)));
+    http.headers.emplace_back("Accept", asking.form == ReplyForm::Stream ? "text/event-stream, application/json" : "application/json");
     const std::string where = "POST " + url_.text() + "/chat/completions";
     CompletionReader reader(tool_call_count(call.request.messages), options_.http.max_body_bytes);
     try {
@@ -329,6 +268,10 @@ class OpenAiModel::Impl {
       if (Failure* failure = std::get_if<Failure>(&outcome)) return std::move(*failure);
       WireReply& read = std::get<WireReply>(outcome);
       if (!read.reasoning_field.empty()) reads_reasoning_ = read.reasoning_field == kReasoningField;
+      if (is_empty(read.reply)) {
+        return Failure{.message = where + ": the reply is empty: no text, no call, 0 completion tokens, finish_reason \"stop\" or none; accepted: a reply", .retry = true};
+      }
+      if (asking.shortened && read.reply.finish == FinishReason::Length) read.reply.finish = FinishReason::ContextFull;
       return std::move(read.reply);
     } catch (const Error& error) {
       return Failure{FaultClass::Protocol, fmt::format("{}: {}; found {}; accepted: a chat completion in JSON", where,
@@ -336,12 +279,13 @@ class OpenAiModel::Impl {
     }
   }
 
-  RequestShape request_shape(const std::string& model, ReplyForm form) const {
+  RequestShape request_shape(const std::string& model, const Asking& asking) const {
     const std::string_view last_read = reads_reasoning_ ? kReasoningField : kReasoningContentField;
     return {.model = model,
-            .stream = form == ReplyForm::Stream,
+            .stream = asking.form == ReplyForm::Stream,
             .send_thinking_mode = options_.send_thinking_mode,
             .reasoning_field = options_.reasoning_field.empty() ? last_read : std::string_view(options_.reasoning_field),
+            .max_tokens = asking.max_tokens,
             .extra_body = options_.extra_body};
   }
 

@@ -27,8 +27,8 @@ struct OpenAiOptions {
   HttpLimits http;
 };
 
-/// Rate limits, server errors, broken connections and cut streams are tried again, up to `max_attempts` and the request's
-/// deadline.
+/// Rate limits, server errors, broken connections, cut streams and empty replies are tried again, up to `max_attempts` and the request's
+/// deadline. Where prompt and max_tokens together do not fit the context, fewer tokens are asked for.
 class OpenAiModel : public ChatModel {
  public:
   /// Throws Error(Usage) for options that cannot be used. Does not connect.
@@ -48,8 +48,5 @@ class OpenAiModel : public ChatModel {
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Seconds to wait by a Retry-After header (a number or an HTTP date); -1 if there is none or it makes no sense.
-double retry_after_seconds(const std::string& header, std::chrono::system_clock::time_point now);
 
 }  // namespace gauntlet

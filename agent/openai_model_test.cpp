@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "agent/endpoint_failure.h"
 #include "agent/scripted_endpoint.h"
 #include "core/error.h"
 
@@ -284,7 +285,7 @@ TEST_CASE("a stream cut off is tried again and is a Protocol fault in the end") 
 
 TEST_CASE("after an empty stream the next attempt asks for a whole reply") {
   ScriptedEndpoint endpoint(
-      {stream_answer({}), status_answer(400, R"({"error":{"message":"maximum context length is 9 tokens"}})")});
+      {stream_answer({}), status_answer(400, R"({"error":{"message":"maximum context length is 9 tokens, your messages resulted in 12 tokens"}})")});
   OpenAiModel model(options_for(endpoint.base_url()));
   CHECK(fault_of(model).fault == FaultClass::ContextLength);
   const auto seen = endpoint.seen();
@@ -334,6 +335,32 @@ TEST_CASE("a host whose name is not known is told apart from one that refuses") 
   const Caught caught = fault_of(model);
   CHECK(caught.fault == FaultClass::Connection);
   CHECK(has(caught.message, "the name of the host no-such-host.invalid could not be looked up: "));
+}
+
+TEST_CASE("an empty reply of no tokens is no reply: it is asked for again, and is a Protocol fault in the end") {
+  const ScriptedAnswer nothing =
+      json_answer(R"({"choices":[{"message":{"role":"assistant","content":null},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":0}})");
+  {
+    ScriptedEndpoint endpoint({nothing, stream_answer({"[DONE]"}), json_answer(kPlain)});
+    OpenAiModel model(options_for(endpoint.base_url()));
+    CHECK(ask(model).message.content == "Hello");
+  }
+  ScriptedEndpoint endpoint({nothing});
+  OpenAiModel model(options_for(endpoint.base_url()));
+  const Caught caught = fault_of(model);
+  CHECK(caught.fault == FaultClass::Protocol);
+  CHECK(has(caught.message, "the reply is empty: no text, no call, 0 completion tokens"));
+  CHECK(endpoint.seen().size() == 3);
+}
+
+TEST_CASE("an empty reply that took tokens, was cut, or was withheld says something") {
+  for (const auto& [reason, tokens, finish] :
+       {std::tuple{"stop", 1, FinishReason::Stop}, {"length", 0, FinishReason::Length}, {"content_filter", 0, FinishReason::ContentFilter}}) {
+    const Json body = {{"choices", {{{"message", {{"content", nullptr}}}, {"finish_reason", reason}}}}, {"usage", {{"completion_tokens", tokens}}}};
+    ScriptedEndpoint endpoint({json_answer(dump_json(body))});
+    OpenAiModel model(options_for(endpoint.base_url()));
+    CHECK(ask(model).finish == finish);
+  }
 }
 
 TEST_CASE("a redirect is not followed") {

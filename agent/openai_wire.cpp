@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 
+#include "agent/context_refusal.h"
 #include "core/error.h"
 
 namespace gauntlet {
@@ -36,15 +36,6 @@ std::int64_t count_of(const Json* holder, const char* key) {
   if (value == nullptr || !value->is_number()) return 0;
   const double count = value->get<double>();
   return count > 0 && count < 1e15 ? static_cast<std::int64_t>(count) : 0;
-}
-
-bool says_context_length(const std::string& message, const std::string& code) {
-  constexpr std::array<std::string_view, 7> kSigns = {"context length", "context window",     "context_length",
-                                                      "context size",   "prompt is too long", "input is too long",
-                                                      "exceed_context"};
-  std::string text = message + " " + code;
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return std::any_of(kSigns.begin(), kSigns.end(), [&](auto sign) { return text.find(sign) != std::string::npos; });
 }
 
 /// Servers answer a history whose calls they cannot read with an error, and the episode would end by the model's slip: what the model
@@ -107,7 +98,7 @@ Json chat_request_to_json(const ChatRequest& request, const RequestShape& shape)
   }
   body["temperature"] = request.sampling.temperature;
   body["top_p"] = request.sampling.top_p;
-  body["max_tokens"] = request.sampling.max_tokens;
+  body["max_tokens"] = shape.max_tokens.value_or(request.sampling.max_tokens);
   // Some servers read the seed into a signed 64-bit integer.
   if (request.sampling.seed) body["seed"] = *request.sampling.seed & 0x7FFFFFFFFFFFFFFFULL;
   body["stream"] = shape.stream;
@@ -135,11 +126,11 @@ std::optional<WireError> find_wire_error(const Json& body) {
     const Json* code = find(*holder, "code");
     error.code = text_of(code);
     const std::string type = text_of(find(*holder, "type"));
-    error.context_length = says_context_length(error.message, error.code + " " + type);
+    error.context_length = says_context_length(error.message + " " + error.code + " " + type);
     if (error.code.empty()) error.code = type;
   } else {
     error.message = holder->is_string() ? holder->get<std::string>() : dump_json(*holder);
-    error.context_length = says_context_length(error.message, "");
+    error.context_length = says_context_length(error.message);
   }
   return error;
 }

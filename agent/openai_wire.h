@@ -20,6 +20,7 @@ struct RequestShape {
   bool stream = true;
   bool send_thinking_mode = false;  ///< adds chat_template_kwargs {"thinking": bool}
   std::string_view reasoning_field = kReasoningContentField;
+  std::optional<int> max_tokens = std::nullopt;  ///< in place of the request's own
   Json extra_body = Json::object();  ///< its members replace or add to those written here
 };
 
