@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <optional>
 
@@ -32,22 +33,31 @@ std::optional<std::string> read_system_prompt(const BenchOptions& options) {
   return options.system_prompt == "none" ? "" : read_text_file(options.system_prompt);
 }
 
+template <class Whole>
+Whole whole_number(const char* name, Whole value, std::int64_t least) {
+  require(value >= least, ErrorKind::Usage, fmt::format("{}: found {}; accepted: {} or more", name, value, least));
+  return value;
+}
+
 void check(const BenchOptions& options) {
-  const auto at_least = [](const char* name, std::int64_t value, std::int64_t least) {
-    require(value >= least, ErrorKind::Usage, fmt::format("{}: found {}; accepted: {} or more", name, value, least));
-  };
+  const auto at_least = [](const char* name, std::int64_t value, std::int64_t least) { whole_number(name, value, least); };
   at_least("--repeats", options.repeats, 1);
   at_least("--in-flight", options.in_flight, 1);
   at_least("--max-steps", options.limits.max_steps, 1);
   at_least("--max-tool-calls", options.limits.max_tool_calls, 1);
   at_least("--max-completion-tokens", options.limits.max_completion_tokens, 1);
-  if (options.limit != BenchOptions{}.limit) at_least("--limit", options.limit, 1);
   at_least("--max-attempts", options.model.max_attempts, 1);
   at_least("--silence-seconds", options.model.silence_seconds, 1);
   at_least("--max-tokens", options.sampling.max_tokens, 1);
   at_least("--retries-on-fault", options.retries_on_fault, 0);
   at_least("--abort-after-faults", options.abort_after_faults, 1);
   require(options.sampling.temperature >= 0 && options.sampling.temperature <= 2, ErrorKind::Usage, fmt::format("--temperature: found {}; accepted: 0 to 2", options.sampling.temperature));
+  const auto amount = [](const char* name, double value) {
+    require(std::isfinite(value) && value >= 0, ErrorKind::Usage, fmt::format("{}: found {}; accepted: 0 or more", name, value));
+  };
+  amount("--max-cost", options.limits.max_cost);
+  amount("--prompt-price", options.prompt_price);
+  amount("--completion-price", options.completion_price);
   require(options.limits.max_cost == 0 || options.prompt_price > 0 || options.completion_price > 0, ErrorKind::Usage,
           "--max-cost: found no prices to count by; give --prompt-price or --completion-price too");
   require(options.sampling.top_p > 0 && options.sampling.top_p <= 1, ErrorKind::Usage, fmt::format("--top-p: found {}; accepted: above 0, to 1", options.sampling.top_p));
@@ -100,8 +110,9 @@ void allow_connections(int in_flight) {
 
 std::vector<Store::Slot> list_work(const BenchOptions& options, const Store& store) {
   std::vector<Store::Slot> work;
-  for (const auto& id : options.tasks) get_task(store, id);
-  store.for_each_task({.task_ids = options.tasks, .environment = options.environment, .level = options.level, .limit = options.limit}, [&](const Task& task) {
+  std::vector<std::string> tasks;
+  for (const auto& id : options.tasks) tasks.push_back(get_task(store, id).task_id);
+  store.for_each_task({.task_ids = tasks, .environment = options.environment, .level = options.level, .limit = options.limit}, [&](const Task& task) {
     for (int sample = 0; sample < options.repeats; ++sample) work.push_back({.task_id = task.task_id, .sample = sample});
   });
   require(!work.empty(), ErrorKind::Usage, fmt::format("no task in {} matches; gauntlet synth makes tasks", store.path()));
@@ -230,9 +241,11 @@ void add_bench_command(CLI::App& app, Context& context) {
   command->add_option("--in-flight", o.in_flight, "Episodes at once")->type_name("N")->capture_default_str();
   command->add_option("--seed", o.seed, "Seed of everything that is drawn")->type_name("SEED")->capture_default_str();
   command->add_option("--environment", o.environment, "Only tasks of this environment")->type_name("NAME");
-  command->add_option("--level", o.level, "Only tasks of this difficulty level")->type_name("N");
-  command->add_option("--limit", o.limit, "Only the first so many tasks")->type_name("N");
-  command->add_option("--task", o.tasks, "Only these tasks")->type_name("ID");
+  const auto set_level = [options](int level) { options->level = whole_number("--level", level, 0); };
+  command->add_option_function<int>("--level", set_level, "Only tasks of this difficulty level; 0: tasks without one")->type_name("N");
+  const auto set_limit = [options](std::int64_t limit) { options->limit = whole_number("--limit", limit, 1); };
+  command->add_option_function<std::int64_t>("--limit", set_limit, "Only the first so many tasks")->type_name("N");
+  command->add_option("--task", o.tasks, "Only these tasks, by their ids or the beginnings of them")->type_name("ID");
   command->add_option("--mode", o.mode, "thinking or chat")->type_name("MODE")->capture_default_str();
   command->add_option("--thinking-policy", o.thinking_policy, "Which earlier thinking the model sees again: since_last_user, all, last, none")->type_name("POLICY")->capture_default_str();
   command->add_option("--system-prompt", o.system_prompt, "A file with the system prompt, or \"none\"; default: a short built-in one")->type_name("FILE");
