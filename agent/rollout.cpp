@@ -37,6 +37,17 @@ struct EpisodeDriver::Impl {
     episode.stop = reason;
   }
 
+  void end_with(StopReason reason, FaultClass fault, const std::string& message) {
+    if (ended) return;
+    episode.fault_class = fault_name(fault);
+    episode.fault_message = valid_utf8(message);
+    end(reason);
+  }
+
+  void end_out_of_time(const std::string& how) {
+    end_with(StopReason::TimeLimit, FaultClass::OutOfTime, fmt::format("the episode's {} s passed{}", static_cast<double>(setup.limits.max_wall_ms) / 1000, how));
+  }
+
   static std::int64_t milliseconds_since(Clock::time_point moment) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - moment).count();
   }
@@ -52,8 +63,9 @@ struct EpisodeDriver::Impl {
     if (episode.steps >= limits.max_steps) return end(StopReason::StepLimit);
     if (episode.tool_calls >= limits.max_tool_calls) return end(StopReason::ToolCallLimit);
     if (episode.usage.completion_tokens >= limits.max_completion_tokens) return end(StopReason::TokenLimit);
-    if (elapsed >= limits.max_wall_ms) return end(StopReason::TimeLimit);
     if (limits.max_cost > 0.0 && episode.cost >= limits.max_cost) return end(StopReason::CostLimit);
+    // Last: the others are the agent's own, and scored.
+    if (elapsed >= limits.max_wall_ms) end_out_of_time(" between two replies");
   }
 
   void count(const ChatReply& reply) {
@@ -170,12 +182,18 @@ void EpisodeDriver::accept(ChatReply reply) {
   impl.episode.tokens.push_back(std::move(reply.tokens));
   impl.append(std::move(message));
   if (impl.hidden) apply_thinking_policy(impl.request.messages, impl.setup.thinking);
+  if (reply.finish == FinishReason::ContentFilter) {
+    return impl.end_with(StopReason::ModelFault, FaultClass::Rejected, "the provider withheld the reply, or the rest of it (finish_reason \"content_filter\")");
+  }
   const bool malformed = !reply.malformed_call.empty();
   impl.malformed_in_a_row = malformed ? impl.malformed_in_a_row + 1 : 0;
   if (malformed) ++impl.episode.malformed_calls;
   if (malformed && impl.malformed_in_a_row >= impl.setup.limits.max_malformed_in_a_row) return impl.end(StopReason::MalformedLimit);
   if (!malformed && calls.empty()) {
-    return impl.end(reply.finish == FinishReason::Length ? StopReason::TokenLimit : reply.finish == FinishReason::ContextFull ? StopReason::ContextLimit : StopReason::Answered);
+    if (reply.finish == FinishReason::ContextFull) {
+      return impl.end_with(StopReason::ContextLimit, FaultClass::ContextLength, "the reply was cut where prompt and reply fill the model's context");
+    }
+    return impl.end(reply.finish == FinishReason::Length ? StopReason::TokenLimit : StopReason::Answered);
   }
   impl.run_calls(calls);
   if (malformed && !impl.ended) impl.tell_malformed(reply.malformed_call);
@@ -184,16 +202,15 @@ void EpisodeDriver::accept(ChatReply reply) {
 void EpisodeDriver::fault(FaultClass fault, const std::string& message) {
   Impl& impl = *impl_;
   if (impl.ended) return;
-  if (fault == FaultClass::ContextLength) return impl.end(StopReason::ContextLimit);
-  if (fault == FaultClass::OutOfTime) return impl.end(StopReason::TimeLimit);
+  // A task whose own prompt does not fit says nothing about the agent, which was never heard.
+  if (fault == FaultClass::ContextLength) return impl.end_with(impl.episode.steps > 0 ? StopReason::ContextLimit : StopReason::ModelFault, fault, message);
+  if (fault == FaultClass::OutOfTime) return impl.end_out_of_time("; " + message);
   const std::int64_t limit = impl.setup.limits.max_wall_ms;
   if (fault == FaultClass::Timeout && Impl::milliseconds_since(impl.start) >= limit) {
     // An endpoint that said nothing for most of the time is what used it up; else the agent's earlier steps did.
-    if (2 * Impl::milliseconds_since(impl.asked) < limit) return impl.end(StopReason::TimeLimit);
+    if (2 * Impl::milliseconds_since(impl.asked) < limit) return impl.end_out_of_time("; " + message);
   }
-  impl.episode.fault_class = fault_name(fault);
-  impl.episode.fault_message = valid_utf8(message);
-  impl.end(fault == FaultClass::Cancelled ? StopReason::Cancelled : StopReason::ModelFault);
+  impl.end_with(fault == FaultClass::Cancelled ? StopReason::Cancelled : StopReason::ModelFault, fault, message);
 }
 
 Episode EpisodeDriver::finish() {

@@ -51,8 +51,8 @@ class EpisodeDriver {
   const ChatRequest* next_request();
   /// Takes the reply, runs its tool calls in order, and appends the results.
   void accept(ChatReply reply);
-  /// The model gave no reply. A prompt that is too long, a reply still arriving at the deadline and a time-out after steps that used
-  /// most of the time are limits of the episode; all else is infrastructure.
+  /// The model gave no reply. A prompt that outgrew the context after earlier replies is a limit that the agent met; all else is
+  /// infrastructure, also when the time is up, and also when the task's own prompt does not fit.
   void fault(FaultClass fault, const std::string& message);
   /// The record, judged. Once, after next_request() has given null.
   Episode finish();

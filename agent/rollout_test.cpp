@@ -253,21 +253,40 @@ TEST_CASE("cost is summed by the prices given, and its limit ends the episode on
   CHECK(episode.usage == Usage{.prompt_tokens = 20'000, .completion_tokens = 20'000, .reasoning_tokens = 10, .cached_tokens = 18});
 }
 
-TEST_CASE("the time limit ends an episode between replies") {
+TEST_CASE("the time limit ends an episode between replies, unscored: time is the machine's, not the agent's") {
   const TripStage stage;
   EpisodeSetup setup = stage.setup();
   setup.limits.max_wall_ms = 0;
   const Episode episode = play({calls({submit("right")})}, std::move(setup));
   CHECK(episode.stop == StopReason::TimeLimit);
   CHECK(episode.steps == 0);
-  CHECK(episode.score.scored);
+  CHECK_FALSE(episode.score.scored);
+  CHECK(episode.fault_class == "out_of_time");
+  CHECK(episode.score.unscored_reason == "time_limit: the episode's 0 s passed between two replies");
 }
 
-TEST_CASE("a reply that was still arriving at the deadline is the time limit; silence until the deadline is a fault, never scored") {
+TEST_CASE("a limit of the agent's own that is met together with the time limit is what ends the episode") {
+  const TripStage stage;
+  EpisodeSetup setup = stage.setup();
+  setup.prices = {.prompt = 1.0};
+  setup.limits.max_cost = 1.0;
+  setup.limits.max_wall_ms = 1;
+  ScriptedModel slow([](const ChatRequest& request, const CancelFlag&) {
+    while (std::chrono::steady_clock::now() < request.deadline) {
+    }
+    return with_usage(calls({kCities}), {.prompt_tokens = 1'000'000});
+  });
+  CHECK(play(slow, std::move(setup)).stop == StopReason::CostLimit);
+}
+
+TEST_CASE("a reply that was still arriving at the deadline is the time limit; silence until the deadline is a fault of the model") {
   const TripStage stage;
   EpisodeSetup setup = stage.setup();
   setup.limits.max_wall_ms = 30;
-  CHECK(play({ModelFault(FaultClass::OutOfTime, "still arriving")}, std::move(setup)).stop == StopReason::TimeLimit);
+  const Episode late = play({ModelFault(FaultClass::OutOfTime, "still arriving")}, std::move(setup));
+  CHECK(late.stop == StopReason::TimeLimit);
+  CHECK(late.fault_message == "the episode's 0.03 s passed; still arriving");
+  CHECK_FALSE(late.score.scored);
   ScriptedModel silent([](const ChatRequest& request, const CancelFlag&) -> ChatReply {
     while (std::chrono::steady_clock::now() < request.deadline) {
     }
@@ -295,16 +314,38 @@ TEST_CASE("a time-out after steps that used most of the time is the time limit")
   setup.limits.max_wall_ms = 100;
   const Episode episode = play(slow, std::move(setup));
   CHECK(episode.stop == StopReason::TimeLimit);
-  CHECK(episode.fault_class.empty());
-  CHECK(episode.score.scored);
+  CHECK(episode.fault_class == "out_of_time");
+  CHECK_FALSE(episode.score.scored);
 }
 
-TEST_CASE("a prompt that no longer fits ends by the context limit, scored") {
+TEST_CASE("a prompt that no longer fits ends by the context limit, scored, with what the endpoint said") {
   const TripStage stage;
   const Episode episode = play({calls({kCities}), ModelFault(FaultClass::ContextLength, "too long")}, stage.setup());
   CHECK(episode.stop == StopReason::ContextLimit);
-  CHECK(episode.fault_class.empty());
+  CHECK(episode.fault_class == "context_length");
+  CHECK(episode.fault_message == "too long");
   CHECK(episode.score.scored);
+}
+
+TEST_CASE("a task whose own prompt does not fit is a fault, for no reply has ever come") {
+  const TripStage stage;
+  const Episode episode = play({ModelFault(FaultClass::ContextLength, "too long")}, stage.setup());
+  CHECK(episode.stop == StopReason::ModelFault);
+  CHECK(episode.fault_class == "context_length");
+  CHECK(episode.score.unscored_reason == "model_fault: too long");
+}
+
+TEST_CASE("a reply that the provider withheld is a fault, whatever came of it") {
+  const TripStage stage;
+  for (ChatReply withheld : {say(""), say("The plan"), calls({submit("right")})}) {
+    withheld.finish = FinishReason::ContentFilter;
+    const Episode episode = play({calls({kCities}), withheld}, stage.setup());
+    CHECK(episode.stop == StopReason::ModelFault);
+    CHECK(episode.fault_class == "rejected");
+    CHECK(contains(episode.fault_message, "content_filter"));
+    CHECK_FALSE(episode.score.scored);
+    CHECK(episode.messages.back().content == withheld.message.content);
+  }
 }
 
 TEST_CASE("faults of the model are typed, keep what was said before, and are never judged") {

@@ -118,6 +118,12 @@ Episode Run::play(const Item& item) {
   }
 }
 
+/// False where asking again at once would end the same way: the request was refused, the task does not fit the model's context, or the
+/// machine is too busy.
+bool is_worth_another_try(const Episode& episode) {
+  return episode.stop != StopReason::TimeLimit && episode.fault_class != fault_name(FaultClass::Rejected) && episode.fault_class != fault_name(FaultClass::ContextLength);
+}
+
 /// Under the lock: what becomes of a finished episode.
 void Run::settle(const Item& item, Episode episode) {
   if (episode.stop == StopReason::Cancelled) {
@@ -126,7 +132,7 @@ void Run::settle(const Item& item, Episode episode) {
   }
   const bool fault = is_infrastructure(episode.stop);
   faults_in_a_row_ = fault ? faults_in_a_row_ + 1 : 0;
-  if (fault && item.tries_left > 0 && !stop_.load()) {
+  if (fault && item.tries_left > 0 && is_worth_another_try(episode) && !stop_.load()) {
     // This worker goes on, so somebody is there to take it up.
     pending_.push_back({.slot = item.slot, .attempt = item.attempt + 1, .tries_left = item.tries_left - 1, .faulted = true});
   } else if (fault) {

@@ -26,7 +26,7 @@ struct RunPlan {
   /// Called on worker threads. Throwing counts as an infrastructure fault of that episode.
   std::function<PreparedEpisode(const Store::Slot&, int attempt)> prepare;
   int in_flight = 8;               ///< episodes at once, each on a thread with a small stack; 10,000 are fine
-  int retries_on_fault = 1;        ///< further attempts of an episode that ended in an infrastructure fault
+  int retries_on_fault = 1;        ///< further attempts of an episode that ended in an infrastructure fault that may pass
   int abort_after_faults = 20;     ///< so many such episodes in a row stop the run: the endpoint is not there
   int store_retry_seconds = 60;    ///< how long a full disk or locked store is waited for
 };

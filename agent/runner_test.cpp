@@ -202,6 +202,31 @@ TEST_CASE("a faulty episode is tried again, each attempt is stored, and none of 
   CHECK(bench.prepared == 1);
 }
 
+TEST_CASE("what another try at once would not change is left to the next time the run is given: refusals, tasks that do not fit, and time") {
+  RunStage bench(5);
+  bench.plan.retries_on_fault = 2;
+  bench.plan.abort_after_faults = 100;
+  bench.play = [](const Store::Slot& slot, int, const ChatRequest&, const CancelFlag&) -> ChatReply {
+    if (slot.task_id == "t1") throw ModelFault(FaultClass::Rejected, "401");
+    if (slot.task_id == "t2") throw ModelFault(FaultClass::ContextLength, "too long");
+    if (slot.task_id == "t3") throw ModelFault(FaultClass::OutOfTime, "at work");
+    if (slot.task_id == "t4") throw ModelFault(FaultClass::Connection, "gone");
+    return calls({submit("right")});
+  };
+  const RunSummary summary = bench.run();
+  CHECK(summary.completed == 1);
+  CHECK(summary.faults == 4);
+  CHECK(balances(summary));
+  std::map<std::string, int> attempts;
+  bench.store.for_each_episode({.run_id = "run", .latest_attempt_only = false}, [&](const StoredEpisode& stored) { ++attempts[stored.episode.task_id]; });
+  CHECK(attempts == std::map<std::string, int>{{"t1", 1}, {"t2", 1}, {"t3", 1}, {"t4", 3}, {"t5", 1}});
+
+  bench.play = [](const Store::Slot&, int, const ChatRequest&, const CancelFlag&) { return calls({submit("right")}); };
+  const RunSummary resumed = bench.run();
+  CHECK(resumed.completed_before == 1);
+  CHECK(resumed.completed == 4);
+}
+
 TEST_CASE("an episode that cannot be prepared is a fault of the environment") {
   RunStage bench(2);
   bench.plan.retries_on_fault = 0;

@@ -126,7 +126,7 @@ class FaultCounter : public RunObserver {
 
   void on_start(std::int64_t requested, std::int64_t already_done) override { inner_.on_start(requested, already_done); }
   void on_stored(const Episode& episode) override {
-    if (!episode.fault_message.empty()) ++faults_[fmt::format("{}: {}", episode.fault_class, episode.fault_message)];
+    if (is_infrastructure(episode.stop)) ++faults_[fmt::format("{}: {}", episode.fault_class, episode.fault_message)];
     inner_.on_stored(episode);
   }
   void on_message(const std::string& message) override { inner_.on_message(message); }
@@ -258,20 +258,24 @@ void add_bench_command(CLI::App& app, Context& context) {
   command->add_option_function<double>("--timeout-seconds", [options](double seconds) {
         require(seconds >= 0.001 && seconds <= 1e8, ErrorKind::Usage, fmt::format("--timeout-seconds: found {}; accepted: 0.001 to 100000000", seconds));
         options->limits.max_wall_ms = static_cast<std::int64_t>(seconds * 1000);
-      }, "Seconds that one episode may take")
+      }, "Seconds that one episode may take; one that takes longer is not scored")
       ->type_name("SECONDS")
       ->default_str(fmt::format("{}", o.limits.max_wall_ms / 1000));
   command->add_option("--max-cost", o.limits.max_cost, "Cost of one episode by the prices given; 0: no limit")->type_name("X")->capture_default_str();
   command->add_option("--prompt-price", o.prompt_price, "Price of a million prompt tokens, in any currency")->type_name("X")->capture_default_str();
   command->add_option("--completion-price", o.completion_price, "Price of a million completion tokens")->type_name("X")->capture_default_str();
-  command->add_option("--retries-on-fault", o.retries_on_fault, "Further tries of an episode that ended in an infrastructure fault")->type_name("N")->capture_default_str();
+  command->add_option("--retries-on-fault", o.retries_on_fault,
+                      "Further tries of an episode that ended in an infrastructure fault; one that was refused, or ran out of time or context, is left to the next time")
+      ->type_name("N")
+      ->capture_default_str();
   command->add_option("--abort-after-faults", o.abort_after_faults, "So many faulty episodes in a row end the run")->type_name("N")->capture_default_str();
   command->add_option("--store-retry-seconds", o.store_retry_seconds, "Seconds that a full disk or a locked store is waited for")->type_name("SECONDS")->capture_default_str();
   command->add_flag("--json", o.json, "The accounts of the run as one JSON object on stdout");
   command->add_flag("--ack", o.acknowledge, "One line {\"stored\": {run, task_id, sample, attempt, stop, value}} on stdout for each episode, once it is stored durably");
   context.manuals[command] = {
       .description = "An episode counts as done once it is stored durably. Episodes that end in infrastructure faults (endpoint gone, time-outs, replies that are no replies) are "
-                     "stored unscored and tried again by the same command; they are never scored as failures. Ctrl-C stops cleanly, and the same command plays what is missing. "
+                     "stored unscored and tried again by the same command; they are never scored as failures. Nor are episodes that run out of --timeout-seconds: "
+                     "time is a matter of the machine and of --in-flight, not of the agent. Ctrl-C stops cleanly, and the same command plays what is missing. "
                      "More --repeats or more tasks make a run grow.\n\n"
                      "Built-in agents need no language model. oracle solves through the tools alone; tutor does so in small steps, each written down; noop says that it is done; constant hands in an empty answer; echo hands in "
                      "the task's own text; random looks around at random; greedy takes the first or the cheapest of everything. replay:RUN plays the messages of another run again.",

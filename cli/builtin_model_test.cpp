@@ -16,12 +16,16 @@ namespace {
 using sample::ScratchFolder;
 
 const std::string kGolden = std::string(kTestData) + "/golden";
+constexpr int kPositions = 16'384;
 
 /// A folder of models that holds a checkpoint under the built-in model's name.
 void put_builtin(const ScratchFolder& folder) {
   const std::string model = folder.file("gauntlet-agent");
   std::filesystem::create_directory(model);
-  for (const char* file : {"config.json", "model.safetensors"}) std::filesystem::copy(kGolden + "/models/v32-tiny/" + file, model + "/" + file);
+  Json config = parse_json(read_text_file(kGolden + "/models/v32-tiny/config.json"), "config.json");
+  config["max_position_embeddings"] = kPositions;  // this tokenizer's tokens are short
+  folder.write("gauntlet-agent/config.json", dump_json(config));
+  std::filesystem::copy(kGolden + "/models/v32-tiny/model.safetensors", model + "/model.safetensors");
   std::filesystem::copy(kGolden + "/tokenizer/deepseek.tokenizer.json", model + "/tokenizer.json");
 }
 
@@ -76,7 +80,7 @@ TEST_CASE("a run of the built-in model names the checkpoint by its hash, as by i
   put_builtin(folder);
   REQUIRE(run_with("", {"synth", "trip_planning", "--count", "1", "--difficulty", "1", "--random-tries", "100", "--db", "t.db"}, folder.path()).exit_code == 0);
   const auto bench = [&](const std::string& models, const std::string& model) {
-    return run_with(models, {"bench", "--db", "t.db", "--model", model, "--device", "cpu", "--cache-tokens", "4096", "--max-tokens", "4", "--json"}, folder.path());
+    return run_with(models, {"bench", "--db", "t.db", "--model", model, "--device", "cpu", "--cache-tokens", "16384", "--max-tokens", "4", "--json"}, folder.path());
   };
   const auto first = bench(folder.path(), "builtin");
   CAPTURE(first.err);

@@ -67,8 +67,8 @@ void verify_certificates(const VerifyOptions& options, Context& context) {
 }
 
 void verify_episodes(const VerifyOptions& options, Context& context) {
-  TaskShelf shelf(options.store);
   Store store(options.store, options.update ? StoreMode::ReadWrite : StoreMode::ReadOnly);
+  TaskShelf shelf(options.store);  // After the store, which brings an older file up to date where it may write.
   if (!options.run.empty()) get_run(store, options.run);
   std::int64_t checked = 0, unscored = 0, changed = 0;
   store.for_each_episode({.run_id = options.run, .latest_attempt_only = false, .with_messages = false}, [&](const StoredEpisode& stored) {

@@ -67,15 +67,15 @@ struct ChatReply {
   std::string malformed_call;
 };
 
-/// Why a model could not answer. ContextLength and OutOfTime end an episode by its own limits; none of the others is the model's fault,
-/// so they are never scored.
+/// Why a model could not answer. ContextLength after earlier replies is a limit that the agent met; all else says nothing about it and is
+/// never scored.
 enum class FaultClass {
   Connection,   ///< refused, reset, TLS, name resolution
   Timeout,      ///< nothing came until the deadline, or for too long
   RateLimited,  ///< 429 to the end
   Server,       ///< 5xx to the end
-  Rejected,     ///< 4xx: bad key, unknown model, request refused
-  Protocol,     ///< the reply was not what the protocol says (HTML, cut stream, invalid JSON)
+  Rejected,     ///< 4xx: bad key, unknown model, request refused; or the provider withheld the reply
+  Protocol,     ///< the reply was not what the protocol says (HTML, cut stream, invalid JSON, nothing at all)
   ContextLength,///< the endpoint says the prompt is too long
   Cancelled,    ///< the caller gave up
   OutOfTime,    ///< the deadline passed while the reply was arriving: the model was at work

@@ -18,8 +18,8 @@ enum class StopReason {
   StepLimit,        ///< model replies
   ToolCallLimit,
   TokenLimit,       ///< completion tokens over the episode
-  ContextLimit,     ///< the window ran out
-  TimeLimit,        ///< wall clock
+  ContextLimit,     ///< the window ran out after earlier replies
+  TimeLimit,        ///< wall clock: a matter of machine and load, so never scored
   CostLimit,
   MalformedLimit,   ///< too many malformed calls in a row
   ModelFault,       ///< infrastructure: never scored
@@ -29,7 +29,7 @@ enum class StopReason {
 
 std::string_view stop_reason_name(StopReason reason);
 StopReason parse_stop_reason(std::string_view name);
-/// True for the three reasons that say nothing about the agent.
+/// True for the four reasons that say nothing about the agent.
 bool is_infrastructure(StopReason reason);
 
 struct ScoreComponent {
@@ -64,7 +64,7 @@ struct Episode {
   int attempt = 0;                   ///< rises when an infrastructure fault is tried again
   std::uint64_t seed = 0;
   StopReason stop = StopReason::Answered;
-  std::string fault_class;           ///< for ModelFault and EnvironmentFault
+  std::string fault_class;           ///< for ModelFault, EnvironmentFault, TimeLimit, and a ContextLimit that an endpoint told
   std::string fault_message;
   std::vector<Message> messages;     ///< from the first system/user message to the last tool result
   std::vector<TokenTrace> tokens;    ///< one for each assistant message; empty when the model gives none

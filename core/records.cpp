@@ -48,7 +48,7 @@ StopReason parse_stop_reason(std::string_view name) {
 }
 
 bool is_infrastructure(StopReason reason) {
-  return reason == StopReason::ModelFault || reason == StopReason::EnvironmentFault || reason == StopReason::Cancelled;
+  return reason == StopReason::ModelFault || reason == StopReason::EnvironmentFault || reason == StopReason::TimeLimit || reason == StopReason::Cancelled;
 }
 
 Json to_json(const Message& message) {

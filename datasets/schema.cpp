@@ -143,7 +143,7 @@ FROM tasks t JOIN worlds w USING (world_id) JOIN certificates c USING (task_id);
 
 CREATE VIEW v_outcomes AS
 SELECT e.episode_id, e.run_id, e.task_id, t.environment, t.level, e.sample, e.attempt, e.stop,
-       e.stop IN ('model_fault', 'environment_fault') AS infrastructure_fault, e.stop = 'cancelled' AS cancelled,
+       e.stop IN ('model_fault', 'environment_fault', 'time_limit') AS infrastructure_fault, e.stop = 'cancelled' AS cancelled,
        s.scored, s.value, s.summary, s.unscored_reason, e.fault_class, e.fault_message,
        e.prompt_tokens, e.completion_tokens, e.reasoning_tokens, e.cached_tokens, e.cost, e.steps,
        e.tool_calls, e.tool_errors, e.malformed_calls, e.wall_ms, e.started_unix_ms
@@ -177,7 +177,21 @@ FROM v_outcomes o JOIN score_components k USING (episode_id)
 WHERE o.scored = 1 AND k.holds = 0;
 )sql";
 
-constexpr std::array<Migration, 1> kMigrations = {Migration{kVersion1}};
+/// Episodes that ran out of time, and tasks whose own prompt did not fit the context, are not failures of the agent: version 1 scored them 0.
+constexpr const char* kVersion2 = R"sql(
+UPDATE episodes SET stop = 'model_fault', fault_class = 'context_length', fault_message = 'the task''s own prompt did not fit the context'
+WHERE stop = 'context_limit' AND steps = 0;
+UPDATE episodes SET fault_class = 'out_of_time', fault_message = 'the episode''s time passed' WHERE stop = 'time_limit';
+CREATE TEMP TABLE no_longer_scored AS SELECT episode_id, stop || ': ' || fault_message AS reason
+FROM episodes JOIN scores USING (episode_id) WHERE scored = 1 AND stop IN ('model_fault', 'time_limit');
+DELETE FROM score_components WHERE episode_id IN (SELECT episode_id FROM no_longer_scored);
+UPDATE scores SET scored = 0, value = NULL, summary = '',
+  unscored_reason = (SELECT reason FROM no_longer_scored WHERE no_longer_scored.episode_id = scores.episode_id)
+WHERE episode_id IN (SELECT episode_id FROM no_longer_scored);
+DROP TABLE no_longer_scored;
+)sql";
+
+constexpr std::array<Migration, 2> kMigrations = {Migration{kVersion1}, Migration{kVersion2}};
 
 struct FileState {
   std::int64_t application_id = 0;
@@ -243,7 +257,7 @@ void require_current_schema(const Database& database) {
     fail(ErrorKind::Store,
          fmt::format(
              "could not open {} for reading: it has schema version {}, this program reads version {}. Opening it once for "
-             "writing brings it up to date",
+             "writing brings it up to date, as `gauntlet verify --update` and `gauntlet bench` do",
              database.path(), state.version, current_schema_version()));
   }
 }

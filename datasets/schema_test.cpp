@@ -29,6 +29,31 @@ TEST_CASE("a store of the version before is brought up to date with its rows, an
   CHECK(database.query_integer("SELECT requested FROM v_runs", "read") == 6);
 }
 
+TEST_CASE("what version 1 scored 0 for want of time, or of room for the task's own prompt, is unscored when it is brought up to date") {
+  const sample::TemporaryFolder folder;
+  const std::string path = folder.file("s.db");
+  Store store = sample::store(path);
+  for (int i = 0; i < 4; ++i) sample::put(store, sample::failed_episode("r", "t1", i));
+  {
+    Database database(path, DatabaseAccess::ReadWrite, std::chrono::seconds(1));
+    database.execute(R"(UPDATE episodes SET stop = 'time_limit' WHERE sample = 0;
+        UPDATE episodes SET stop = 'context_limit', steps = 0 WHERE sample = 1;
+        UPDATE episodes SET stop = 'context_limit', steps = 3 WHERE sample = 2;
+        PRAGMA user_version = 1)", "make the file older");
+  }
+  const Store upgraded(path, StoreMode::ReadWrite);
+  std::vector<std::string> ends;
+  upgraded.for_each_episode({}, [&](const StoredEpisode& stored) {
+    const Episode& episode = stored.episode;
+    CHECK(episode.score.scored != is_infrastructure(episode.stop));
+    CHECK(episode.score.components.empty() != episode.score.scored);
+    ends.push_back(std::string(stop_reason_name(episode.stop)) + " " + episode.fault_class);
+  });
+  CHECK(ends == std::vector<std::string>{"time_limit out_of_time", "model_fault context_length", "context_limit ", "submitted "});
+  CHECK(upgraded.completed_slots("r").size() == 2);
+  CHECK(upgraded.check() == std::vector<std::string>{});
+}
+
 TEST_CASE("a file stamped as a store but without tables yet is filled when it is opened for writing") {
   const sample::TemporaryFolder folder;
   const std::string path = folder.file("s.db");
@@ -36,7 +61,7 @@ TEST_CASE("a file stamped as a store but without tables yet is filled when it is
     Database database(path, DatabaseAccess::Create, std::chrono::seconds(1));
     database.execute("PRAGMA application_id = " + std::to_string(kApplicationId), "stamp");
   }
-  CHECK(contains(error_of([&] { Store(path, StoreMode::ReadOnly); }), "it has schema version 0, this program reads version 1"));
+  CHECK(contains(error_of([&] { Store(path, StoreMode::ReadOnly); }), "it has schema version 0, this program reads version 2"));
   Store(path, StoreMode::ReadWrite).put_environment("e", "h", Json::object());
   CHECK(Store(path, StoreMode::ReadOnly).list_environments().size() == 1);
 }

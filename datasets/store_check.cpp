@@ -34,7 +34,7 @@ constexpr std::array<Invariant, 12> kInvariants = {{
     {"SELECT episode_id FROM episodes WHERE episode_id NOT IN (SELECT episode_id FROM scores)",
      "episode {}: it has no score row"},
     {"SELECT episode_id FROM episodes JOIN scores USING (episode_id) WHERE scored = 1 AND stop IN "
-     "('model_fault', 'environment_fault', 'cancelled')",
+     "('model_fault', 'environment_fault', 'time_limit', 'cancelled')",
      "episode {}: it ended in an infrastructure fault and yet is scored"},
     {"SELECT episode_id FROM messages WHERE tool_calls IS NOT NULL AND NOT json_valid(tool_calls)",
      "episode {}: the tool calls of a message are not JSON"},

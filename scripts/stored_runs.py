@@ -6,7 +6,7 @@ import pathlib
 import sqlite3
 import subprocess
 
-FAULTS = "('model_fault', 'environment_fault', 'cancelled')"
+FAULTS = "('model_fault', 'environment_fault', 'time_limit', 'cancelled')"
 
 
 class Failed(Exception):

@@ -253,6 +253,46 @@ TEST_CASE("an endpoint that refuses or answers HTML is told at once, and nothing
   CHECK(report.at("pass_at") == Json::object());
 }
 
+TEST_CASE("a task that does not fit an endpoint's context is a fault, played once, and show tells what the endpoint said") {
+  const TemporaryFolder folder;
+  const std::string store = folder.file("t.db");
+  sample::make_small_store(store);
+  const std::string said = R"({"error":{"message":"This model's maximum context length is 64 tokens. However, your messages resulted in 900 tokens."}})";
+  const ScriptedEndpoint small(std::vector<ScriptedAnswer>{{.status = 400, .pieces = {said}, .headers = {}}});
+  const ProcessResult run = gauntlet_run({"bench", "--db", store, "--model", small.base_url(), "--model-name", "m", "--run", "r", "--json"});
+  CHECK(run.exit_code == 3);
+  CHECK(contains(run.err, "2 x context_length: "));
+  CHECK(parse_json(run.out, "bench").at("infrastructure_faults") == 2);
+  CHECK(small.seen().size() == 2);
+  const ProcessResult shown = gauntlet_run({"show", "--db", store, "1"});
+  CHECK(contains(shown.out, "your messages resulted in 900 tokens"));
+  CHECK(contains(shown.out, "not scored"));
+}
+
+TEST_CASE("an episode that runs out of time is unscored, counted with the faults, and tried again by the next command") {
+  const TemporaryFolder folder;
+  const std::string store = folder.file("t.db");
+  const auto ids = sample::make_small_store(store);
+  ScriptedAnswer working = {.content_type = "text/event-stream", .pieces = {"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"}, .headers = {}};
+  working.hold = true;
+  const ScriptedEndpoint slow(std::vector<ScriptedAnswer>{working});
+  const auto bench = [&] {
+    const std::string prefix = ids[0].substr(0, ids[0].size() - 1);
+    return gauntlet_run({"bench", "--db", store, "--task", prefix, "--model", slow.base_url(), "--model-name", "m", "--run", "r", "--timeout-seconds", "0.3", "--json"});
+  };
+  for (std::size_t round = 1; round <= 2; ++round) {
+    const ProcessResult run = bench();
+    CHECK(run.exit_code == 3);
+    CHECK(contains(run.err, "1 x out_of_time: the episode's 0.3 s passed"));
+    CHECK(parse_json(run.out, "bench").at("infrastructure_faults") == 1);
+    CHECK(slow.seen().size() == round);
+  }
+  const Json report = parse_json(gauntlet_run({"report", "--db", store, "--run", "r", "--json"}).out, "report");
+  CHECK(report.at("scored") == 0);
+  CHECK(report.at("infrastructure_faults") == 1);
+  CHECK(report.at("stop_reasons") == Json{{"time_limit", 1}});
+}
+
 TEST_CASE("a replay of a run that is not there is a usage error; one that lacks some tasks leaves them unscored") {
   const TemporaryFolder folder;
   const std::string store = folder.file("s.db");
