@@ -29,7 +29,7 @@ void ConsoleProgress::on_start(std::int64_t requested, std::int64_t already_done
   start_ = shown_ = now_();
   if (sampled_) sampled_before_ = sampled_();
   samples_.assign(1, {start_, sampled_before_});
-  if (already_done > 0) write(fmt::format("resuming: {} of {} episodes are stored already\n", already_done, requested));
+  if (already_done > 0 && already_done < requested) write(fmt::format("resuming: {} of {} episodes are stored already\n", already_done, requested));
 }
 
 void ConsoleProgress::line(bool last) {
@@ -50,7 +50,7 @@ std::string ConsoleProgress::passes_text() const {
     if (level > 0) text += fmt::format("{}{}: {}/{}", text.empty() ? "passed at level " : ", ", level, passes.passed, passes.scored);
   }
   if (const auto named = levels_.find(0); named != levels_.end()) text += fmt::format("{}named: {}/{}", text.empty() ? "passed: " : ", ", named->second.passed, named->second.scored);
-  return !text.empty() ? text : before_ > 0 ? "stored before" : "none done yet";
+  return !text.empty() ? text : before_ > 0 ? "none since then" : "none done yet";
 }
 
 /// Of the last seconds, or at the end of the whole run; 0: unknown.
@@ -101,7 +101,11 @@ void ConsoleProgress::on_message(const std::string& message) {
 }
 
 void ConsoleProgress::on_finish(const RunSummary& summary) {
-  line(true);
+  if (summary.requested > 0 && summary.completed_before == summary.requested) {
+    write(fmt::format("{}/{} episodes  all stored already, {} of them pass\n", summary.completed_before, summary.requested, summary.passed_before));
+  } else {
+    line(true);
+  }
   if (!summary.stopped_by.empty()) write(fmt::format("stopped early: {}\n", summary.stopped_by));
   if (summary.faults > 0) write(fmt::format("{} episode{} ended in infrastructure faults; they are not scored, and the same command tries them again\n", summary.faults, summary.faults == 1 ? "" : "s"));
 }

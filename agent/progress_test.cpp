@@ -95,6 +95,13 @@ TEST_CASE("a resumed run counts what was there, but not for its rate") {
   CHECK(bench.written() == "11/10010 episodes  0.1/s  1 of 1 pass  50 tokens/s  27h46m left\n");
 }
 
+TEST_CASE("of a run that was finished before, its own passes are told, and no rate") {
+  Bench bench(false);
+  bench.progress.on_start(20, 20);
+  bench.progress.on_finish({.requested = 20, .completed_before = 20, .passed_before = 12});
+  CHECK(bench.written() == "20/20 episodes  all stored already, 12 of them pass\n");
+}
+
 TEST_CASE("faults are shown, the first of each class with its message, not counted as done, and the end says what becomes of them") {
   Bench bench(false);
   bench.progress.on_start(2, 0);

@@ -253,6 +253,11 @@ void Run::list_pending() {
   const auto others = std::count_if(done.begin(), done.end(), [&](const auto& slot) { return !wanted.contains(slot); });
   record.requested = summary_.requested + others;
   store_.put_run(record);
+  if (!done.empty()) {
+    store_.for_each_outcome(record.run_id, [&](const Outcome& outcome) {
+      summary_.passed_before += outcome.value == 1.0 && wanted.contains({.task_id = outcome.task_id, .sample = outcome.sample}) ? 1 : 0;
+    });
+  }
   for (const auto& slot : plan_.work) {
     if (done.contains(slot)) {
       ++summary_.completed_before;

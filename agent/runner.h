@@ -35,6 +35,7 @@ struct RunPlan {
 struct RunSummary {
   std::int64_t requested = 0;
   std::int64_t completed_before = 0;  ///< found in the store on resume
+  std::int64_t passed_before = 0;     ///< of completed_before
   std::int64_t completed = 0;
   std::int64_t passed = 0;            ///< of completed
   std::int64_t faults = 0;            ///< slots whose last attempt was an infrastructure fault

@@ -78,12 +78,14 @@ TEST_CASE("resuming runs exactly what is missing, and a run may grow") {
   bench.plan.work = all;
   const RunSummary grown = bench.run();
   CHECK(grown.completed_before == 5);
+  CHECK(grown.passed_before == 3);
   CHECK(grown.completed == 7);
   CHECK(bench.prepared == 7);
   CHECK(bench.watching.before == 5);
   CHECK(balances(grown));
   const RunSummary again = bench.run();
   CHECK(again.completed_before == 12);
+  CHECK(again.passed_before == 6);
   CHECK(bench.prepared == 0);
   CHECK(bench.contents().size() == 12);
 }

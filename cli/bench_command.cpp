@@ -211,6 +211,7 @@ std::string run_bench(const BenchOptions& options, Context& context) {
     write_json_line(Json{{"run", plan.record.run_id},
                    {"requested", summary.requested},
                    {"completed_before", summary.completed_before},
+                   {"passed_before", summary.passed_before},
                    {"completed", summary.completed},
                    {"passed", summary.passed},
                    {"infrastructure_faults", summary.faults},

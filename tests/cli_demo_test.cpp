@@ -57,7 +57,7 @@ TEST_CASE("the demo runs the built-in model through certified tasks, shows the w
   CHECK(std::count_if(runs.begin(), runs.end(), [](const RunRecord& run) { return run.config.at("model").value("checkpoint_sha256", "").size() == 64; }) == 1);
   const ProcessResult again = demo_of({"--out", folder.file("demo")});
   CHECK(again.exit_code == 0);
-  CHECK(contains(again.err, "resuming: 4 of 4"));
+  CHECK(contains(again.err, "4/4 episodes  all stored already"));
 }
 
 TEST_CASE("the model that comes with the program solves tasks of each level and the paper's, and its sampled tokens are exported") {

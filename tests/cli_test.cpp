@@ -186,12 +186,16 @@ TEST_CASE("bench resumes what is missing and grows a run") {
   const TemporaryFolder folder;
   const std::string store = folder.file("t.db");
   sample::make_small_store(store);
+  std::string told;
   const auto bench = [&](const std::string& repeats) {
     const ProcessResult result = gauntlet_run({"bench", "--db", store, "--model", "noop", "--repeats", repeats, "--json"});
     CHECK(result.exit_code == 0);
+    told = result.err;
     return parse_json(result.out, "bench");
   };
-  const Json first = bench("1"), again = bench("1"), more = bench("2");
+  const Json first = bench("1"), again = bench("1");
+  CHECK(contains(told, "2/2 episodes  all stored already, 0 of them pass"));
+  const Json more = bench("2");
   CHECK(first.at("completed") == 2);
   CHECK(first.at("passed") == 0);
   CHECK(again.at("completed") == 0);
