@@ -163,6 +163,7 @@ std::string run_bench(const BenchOptions& options, Context& context) {
   Store store(options.store, StoreMode::ReadWrite);
   TaskShelf shelf(options.store);
   const ModelChoice model = choose_model(options.model, shelf, context.cancel);
+  if (!model.warning.empty()) write_note(model.warning);
   if (model.description.at("kind") == "openai") allow_connections(options.in_flight);
   const std::optional<std::string> system_prompt = read_system_prompt(options);
   const Json config = configuration(options, model, system_prompt);

@@ -93,6 +93,26 @@ TEST_CASE("a run of the built-in model names the checkpoint by its hash, as by i
   CHECK(again.at("completed_before") == 1);
 }
 
+TEST_CASE("a cache smaller than the model's positions is told, belongs to the run's configuration, and fails no task that does not fit it") {
+  const ScratchFolder folder;
+  put_builtin(folder);
+  REQUIRE(run_with("", {"synth", "trip_planning", "--count", "1", "--difficulty", "1", "--random-tries", "100", "--db", "t.db"}, folder.path()).exit_code == 0);
+  const auto bench = [&](const std::string& tokens) {
+    return run_with(folder.path(), {"bench", "--db", "t.db", "--model", "builtin", "--device", "cpu", "--cache-tokens", tokens, "--max-tokens", "4", "--json"}, folder.path());
+  };
+  const auto small = bench("64");
+  CAPTURE(small.err);
+  CHECK(small.exit_code == 3);
+  CHECK(small.err.find("the cache holds 64 tokens, fewer than the 16384 positions") != std::string::npos);
+  const Json faulty = parse_json(small.out, "bench");
+  CHECK(faulty.at("infrastructure_faults") == 1);
+  CHECK(faulty.at("completed") == 0);
+  const auto large = bench("16384");
+  CHECK(large.err.find("the cache holds") == std::string::npos);
+  CHECK(parse_json(large.out, "bench").at("run") != faulty.at("run"));
+  CHECK(bench("20000").out.find("\"completed_before\":1") != std::string::npos);
+}
+
 TEST_CASE("a built-in model that is not there is told with the folders that were looked into, and doctor says so") {
   const ScratchFolder folder;
   const std::string expected = "the built-in model is not there; looked for " + folder.file("gauntlet-agent");

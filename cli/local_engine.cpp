@@ -104,7 +104,10 @@ void check_options(const LocalEngineOptions& options) {
 void add_local_engine_options(CLI::App& command, LocalEngineOptions& options) {
   command.add_option("--device", options.device, "Where a model that runs here runs: cpu, cuda, or auto (CUDA where there is a device)")->type_name("DEVICE")->capture_default_str();
   command.add_option("--threads", options.threads, "Threads of a model on the CPU; 0: one for each core")->type_name("N")->capture_default_str();
-  command.add_option("--cache-tokens", options.cache_tokens, "Tokens that the model's cache holds, over all sequences; 0: by the memory")->type_name("N")->capture_default_str();
+  command.add_option("--cache-tokens", options.cache_tokens,
+                     "Tokens that the model's cache holds, over all sequences; 0: by the memory. If fewer than the model has positions, its context is so long")
+      ->type_name("N")
+      ->capture_default_str();
   command.add_option("--weights", options.weights, "Weights on the CPU: exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
   command.add_option("--cache", options.cache, "Cache on CUDA: bf16, or fp8 (half the memory)")->type_name("FORMAT")->capture_default_str();
   command.add_option("--attention", options.attention, "sparse: to the positions that the checkpoint's indexer chooses; dense: to all, with the same weights")->type_name("KIND")->capture_default_str();

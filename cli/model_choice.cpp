@@ -59,6 +59,12 @@ ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const Ca
     LocalEngineOptions local = options.local;
     local.folder = folder;
     auto model = load_local_model(local);
+    if (model->max_context() < model->max_positions()) {
+      choice.warning = fmt::format(
+          "the cache holds {} tokens, fewer than the {} positions of the model: an episode that needs more of them ends, and the run counts as another one than with "
+          "the whole context (--cache-tokens)",
+          model->max_context(), model->max_positions());
+    }
     choice.sampled_tokens = [&loaded = *model] { return loaded.sampled_tokens(); };
     choice.shared = std::move(model);
     choice.description = choice.shared->describe();

@@ -24,6 +24,7 @@ struct ModelOptions {
 
 struct ModelChoice {
   Json description;                ///< for the run's record; no secrets
+  std::string warning;             ///< to be told before a run; mostly empty
   std::unique_ptr<ChatModel> shared;  ///< an endpoint or a checkpoint; null if each episode gets a model of its own
   std::function<std::int64_t()> sampled_tokens;  ///< so far, of a checkpoint; null: nobody knows before a reply is complete. As long as `shared`
   std::function<std::unique_ptr<ChatModel>(const ReadyTask&, const Store::Slot&, std::uint64_t seed)> make;

@@ -119,6 +119,8 @@ ChatReply LocalModel::complete(const ChatRequest& request, const CancelFlag& can
 Json LocalModel::describe() const {
   Json out = {{"kind", "local"}, {"name", name_}, {"checkpoint_sha256", checkpoint_sha256_}, {"architecture", architecture_name(engine_->config().architecture)}, {"backend", engine_->describe()}, {"format", codec_->format().name()}};
   if (constraints_ != nullptr) out["constrained_calls"] = true;
+  // Only then, so that runs with all of the model's positions keep their names whatever the cache holds.
+  if (max_context() < max_positions()) out["context"] = max_context();
   return out;
 }
 

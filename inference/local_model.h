@@ -26,6 +26,10 @@ class LocalModel : public ChatModel {
   ChatReply complete(const ChatRequest& request, const CancelFlag& cancel) override;
   Json describe() const override;
 
+  /// Tokens of the longest conversation: the model's positions, or what the cache holds if that is less.
+  std::int64_t max_context() const { return engine_->max_context(); }
+  std::int64_t max_positions() const { return engine_->config().max_positions; }
+
   /// Since the engine was started, by whoever asked it.
   std::int64_t sampled_tokens() const { return engine_->stats().sampled_tokens; }
 
