@@ -4,12 +4,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "cli/bench_device.h"
 #include "cli/builtin_model.h"
 #include "cli/output.h"
+#include "cli/output_files.h"
 #include "core/error.h"
 #include "inference/random_checkpoint.h"
 
@@ -122,21 +124,24 @@ void add_model_bench_command(CLI::App& parent, Context& context) {
   });
 }
 
+std::int64_t run_model_random(const ModelRandomOptions& options) {
+  const std::filesystem::path folder = options.out;
+  require_unused({(folder / "config.json").string(), (folder / "model.safetensors").string()}, options.overwrite ? Overwrite::Replace : Overwrite::Refuse);
+  return write_random_checkpoint(options.size, options.seed, options.out);
+}
+
 void add_model_random_command(CLI::App& parent, Context& context) {
   CLI::App* command = parent.add_subcommand("random", "Write a checkpoint with random weights, for measuring");
-  struct Options {
-    std::string size = "small", out;
-    std::uint64_t seed = 1;
-  };
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ModelRandomOptions>();
   std::string sizes;
   for (const auto& size : random_sizes()) sizes += fmt::format("{}{}: {}", sizes.empty() ? "" : "; ", size.name, size.description);
   command->add_option("--size", options->size, sizes)->type_name("SIZE")->capture_default_str();
   command->add_option("--seed", options->seed, "The same size and seed give the same bytes")->type_name("SEED")->capture_default_str();
   command->add_option("--out", options->out, "Folder to write config.json and model.safetensors to")->type_name("DIR")->required();
+  command->add_flag("--overwrite", options->overwrite, "Replace these two files if they are there already; others in the folder, such as a tokenizer, stay");
   context.manuals[command] = {.description = "", .examples = {{"The size that the figures of docs/performance.md are measured with", "gauntlet model random --size small --out small"}}, .exit_status = {}, .see_also = {"docs/performance.md"}};
   command->callback([options] {
-    const auto parameters = write_random_checkpoint(options->size, options->seed, options->out);
+    const auto parameters = run_model_random(*options);
     write_note(fmt::format("{}: {:.1f} M parameters", options->out, static_cast<double>(parameters) / 1e6));
   });
 }

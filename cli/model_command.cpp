@@ -9,6 +9,7 @@
 #include "cli/model_bench_command.h"
 #include "cli/model_recall_command.h"
 #include "cli/output.h"
+#include "cli/output_files.h"
 #include "core/error.h"
 #include "inference/mapped_file.h"
 #include "inference/safetensors.h"
@@ -99,6 +100,8 @@ std::vector<std::int32_t> read_token_ids(const std::string& path, const ModelCon
 
 void run_model_logits(const ModelLogitsOptions& options) {
   check_token_model(options.model);
+  require_different(options.out, options.ids, "--ids");
+  require_unused({options.out}, options.overwrite ? Overwrite::Replace : Overwrite::Refuse);
   const ModelConfig config = load_model_config(options.model.folder);
   const auto ids = read_token_ids(options.ids, config);
   check_length(config, ids.size(), 0);
@@ -174,6 +177,7 @@ void add_model_command(CLI::App& app, Context& context) {
   auto logits_options = std::make_shared<ModelLogitsOptions>();
   add_model_options(logits, logits_options->model, logits_options->ids);
   logits->add_option("--out", logits_options->out, "The safetensors file to write: logits [tokens, vocab], selected.LAYER [tokens, k]")->type_name("FILE")->required();
+  logits->add_flag("--overwrite", logits_options->overwrite, "Replace the file if it is there already");
   context.manuals[logits] = {.description = "", .examples = {{"Logits of a list of ids", "gauntlet model logits --model DIR --ids ids.json --out out.safetensors"}}, .exit_status = {}, .see_also = {"docs/model.md"}};
   logits->callback([logits_options] { run_model_logits(*logits_options); });
 

@@ -15,6 +15,7 @@ namespace gauntlet {
 struct ModelLogitsOptions {
   TokenModelOptions model;
   std::string ids, out;
+  bool overwrite = false;
 };
 
 struct ModelGenerateOptions {
@@ -32,7 +33,7 @@ Json describe_model(const std::string& folder);
 std::vector<std::int32_t> read_token_ids(const std::string& path, const ModelConfig& config);
 
 /// Writes `logits` [tokens, vocab] float32 and, for each layer with an indexer, `selected.{layer}` [tokens, index_topk] int32: ascending,
-/// then -1.
+/// then -1. Throws Error(Usage) if the file is there and may not be replaced, or is the one with the ids.
 void run_model_logits(const ModelLogitsOptions& options);
 
 /// The ids that follow, the most likely each time (of equal ones the lowest); ends after an end-of-text id or max_new.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "cli/model_bench_command.h"
 #include "inference/backend_case.h"
 #include "inference/cuda/make_cuda_backend.h"
 #include "inference/golden_case.h"
@@ -204,6 +205,38 @@ TEST_CASE("what the commands cannot do is refused by name before anything is loa
   CHECK(error_of([&] { run_model_logits(logits); }, folder.path()).find("could not write DIR/none/out.safetensors: ") == 0);
   logits.model.device = "abacus";
   CHECK(error_of([&] { run_model_logits(logits); }) == "--device: found \"abacus\"; accepted: cpu, cuda");
+}
+
+TEST_CASE("model logits replaces no file unless asked to, and never the one with its ids") {
+  const ScratchFolder folder;
+  const std::vector<std::int32_t> one = {1};
+  ModelLogitsOptions options{.model = {.folder = golden_folder("v32-tiny")}, .ids = id_file(folder, one), .out = folder.write("out.safetensors", "kept")};
+  const auto verdict = [&] { return error_of([&] { run_model_logits(options); }, folder.path()); };
+  CHECK(verdict() == "--out: could not write DIR/out.safetensors: it exists already; choose another name, or give --overwrite");
+  CHECK(read_text_file(folder.file("out.safetensors")) == "kept");
+  options.overwrite = true;
+  CHECK(verdict() == "");
+  CHECK(Checkpoint(folder.file("out.safetensors")).find("logits") != nullptr);
+  options.out = folder.path() + "/./ids.json";
+  CHECK(verdict() == "--out: could not write DIR/./ids.json: it is the file of --ids; choose another name");
+  CHECK(read_text_file(options.ids) == "[1]");
+}
+
+TEST_CASE("model random replaces no checkpoint unless asked to") {
+  for (const std::string there : {"config.json", "model.safetensors"}) {
+    CAPTURE(there);
+    const ScratchFolder folder;
+    folder.write(there, "kept");
+    ModelRandomOptions options{.size = "tiny", .out = folder.path()};
+    const auto verdict = [&] { return error_of([&] { run_model_random(options); }, folder.path()); };
+    CHECK(verdict() == "--out: could not write DIR/" + there + ": it exists already; choose another name, or give --overwrite");
+    CHECK(read_text_file(folder.file(there)) == "kept");
+    options.overwrite = true;
+    CHECK(verdict() == "");
+    CHECK(describe_model(folder.path()).at("layers") == 2);
+  }
+  const ScratchFolder folder;
+  CHECK(run_model_random({.size = "tiny", .out = folder.file("new")}) > 0);
 }
 
 TEST_CASE("a folder with a config but no weights, or with others' weights, is refused by name") {
