@@ -102,8 +102,8 @@ void add_export_command(CLI::App& app, Context& context) {
   add_common(rl, rl_options);
   rl->add_option("--limit", rl_options->limit, "Only the first so many tasks")->type_name("N");
   rl->add_flag("--with-oracle-answer", rl_options->oracle_answer, "Put a correct answer into each row; a trainer that logs rows would leak it");
-  rl->add_option("--env-url", rl_options->env_url, "Where the environment is served, for rows that say so")->type_name("URL");
-  context.manuals[rl] = {.description = "One row a task: system and user message, tools, and the ground truth as JSON text that gauntlet verify understands.",
+  rl->add_option("--env-url", rl_options->env_url, "Put into env_url: where a server of your own answers the tools' calls; gauntlet serves no environments")->type_name("URL");
+  context.manuals[rl] = {.description = "One row a task: system and user message, tools, and the ground truth as JSON text, by which gauntlet verify --batch judges answers.",
                          .examples = {{"For NeMo Gym, a tenth of the tasks for validation", "gauntlet export rl --db t.db --format nemo_gym --validation-share 0.1 --out rl"}},
                          .exit_status = {},
                          .see_also = {"docs/exports.md"}};

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 #include <map>
 
 #include "cli/environments.h"
+#include "cli/ground_truth.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "synth/audit.h"
@@ -14,24 +16,36 @@
 namespace gauntlet {
 namespace {
 
-void verify_answer(const VerifyOptions& options, Context& context) {
-  TaskShelf shelf(options.store);
-  const auto ready = shelf.task(options.task);
+Score judge_answer(const VerifyOptions& options) {
   const std::string answer = options.answer == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : read_text_file(options.answer);
-  const Score score = ready->judge(answer);
-  require(score.scored, ErrorKind::Internal, fmt::format("could not judge the answer: {}", score.unscored_reason));
+  if (!options.ground_truth.empty()) return GroundTruthJudge(options.specs).judge(read_json_file(options.ground_truth), answer);
+  return TaskShelf(options.store).task(options.task)->judge(answer);
+}
+
+void verify_answer(const VerifyOptions& options, Context& context) {
+  const Score score = judge_answer(options);
+  const Json verdict = verdict_json(score);
   const bool passes = score.value == 1.0;
   context.exit_code = passes ? 0 : 1;
-  if (options.json) {
-    Json components = Json::array();
-    for (const auto& component : score.components) components.push_back({{"constraint", component.constraint}, {"holds", component.holds}, {"explanation", component.explanation}});
-    return write_json_line(Json{{"value", static_cast<int>(score.value)}, {"summary", score.summary}, {"components", components}});
-  }
+  if (options.json) return write_json_line(verdict);
   const Style style = Style::of_stdout();
   for (const auto& component : score.components) {
     write_out(fmt::format("{} {}  {}\n", component.holds ? style.good("holds") : style.bad("fails"), component.constraint, style.dim(component.explanation)));
   }
   write_out(fmt::format("{}: {}\n", passes ? style.good("passes") : style.bad("does not pass"), score.summary));
+}
+
+/// One verdict for every line, written before the next is read, so that a caller may keep the process and ask again and again.
+void verify_batch(const VerifyOptions& options, Context& context) {
+  GroundTruthJudge judge(options.specs);
+  std::string line;
+  while (!context.cancel.load() && std::getline(std::cin, line)) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const Json verdict = judge.judge_line(line);
+    if (verdict.contains("error")) context.exit_code = 1;
+    write_json_line(verdict);
+  }
+  if (context.cancel.load()) context.exit_code = 3;
 }
 
 void verify_certificates(const VerifyOptions& options, Context& context) {
@@ -94,15 +108,47 @@ void verify_episodes(const VerifyOptions& options, Context& context) {
   if (context.cancel.load()) context.exit_code = 3;
 }
 
+struct Use {
+  std::string mode;                         ///< the option that asks for it; empty: stored episodes are judged again
+  std::vector<std::string> accepted = {};   ///< beside it
+};
+
+Use use_of(const VerifyOptions& options) {
+  if (options.batch) return {"--batch", {"--spec", "--json"}};
+  if (!options.ground_truth.empty()) return {"--ground-truth", {"--answer", "--spec", "--json"}};
+  if (!options.answer.empty()) return {"--answer", {"--task", "--db", "--json"}};
+  if (options.certificates) return {"--certificates", {"--task", "--db", "--json"}};
+  return {"", {"--db", "--run", "--update", "--json"}};
+}
+
+/// An option that would go unread is a misunderstanding.
+void require_read(const VerifyOptions& options) {
+  const Use use = use_of(options);
+  const std::pair<std::string, bool> given[] = {{"--answer", !options.answer.empty()}, {"--certificates", options.certificates}, {"--ground-truth", !options.ground_truth.empty()},
+                                                {"--db", options.store_given},         {"--run", !options.run.empty()},         {"--task", !options.task.empty()},
+                                                {"--update", options.update},          {"--spec", !options.specs.empty()}};
+  require(!use.mode.empty() || options.task.empty(), ErrorKind::Usage, "verify --task: give an answer with --answer FILE, or --certificates");
+  for (const auto& [name, is_given] : given) {
+    if (!is_given || name == use.mode || std::find(use.accepted.begin(), use.accepted.end(), name) != use.accepted.end()) continue;
+    if (use.mode.empty()) fail(ErrorKind::Usage, fmt::format("verify {}: it goes with --ground-truth or --batch", name));
+    fail(ErrorKind::Usage, fmt::format("verify {}: found {} beside it; accepted beside it: {}", use.mode, name, fmt::join(use.accepted, ", ")));
+  }
+}
+
 }  // namespace
 
 void run_verify(const VerifyOptions& options, Context& context) {
+  require_read(options);
+  if (options.batch) return verify_batch(options, context);
+  if (!options.ground_truth.empty()) {
+    require(!options.answer.empty(), ErrorKind::Usage, "verify --ground-truth: give the answer with --answer FILE");
+    return verify_answer(options, context);
+  }
   if (!options.answer.empty()) {
-    require(!options.task.empty(), ErrorKind::Usage, "verify --answer: give the task with --task");
+    require(!options.task.empty(), ErrorKind::Usage, "verify --answer: give the task with --task, or a row's ground truth with --ground-truth");
     return verify_answer(options, context);
   }
   if (options.certificates) return verify_certificates(options, context);
-  require(options.task.empty(), ErrorKind::Usage, "verify --task: give an answer with --answer FILE, or --certificates");
   verify_episodes(options, context);
 }
 
@@ -116,16 +162,24 @@ void add_verify_command(CLI::App& app, Context& context) {
   command->add_flag("--certificates", options->certificates, "Certify every task anew from its content and compare byte for byte");
   command->add_option("--task", options->task, "The task of --answer, or the only one for --certificates")->type_name("ID");
   command->add_option("--answer", options->answer, "A file with one answer, as an agent would hand it in; \"-\": standard input")->type_name("FILE");
+  command->add_option("--ground-truth", options->ground_truth, "A file with the ground truth of an exported row, in place of --db and --task")->type_name("FILE");
+  command->add_flag("--batch", options->batch, "Read lines {\"ground_truth\", \"answer\"} from standard input and write a verdict for each at once; no store is needed");
+  command->add_option("--spec", options->specs, "With --ground-truth or --batch: the file of an environment that does not come with the program; may be repeated")->type_name("FILE");
   command->add_flag("--json", options->json, "JSON on stdout: for an answer {value, summary, components: [{constraint, holds, explanation}]}; else one object for each difference");
   context.manuals[command] = {
       .description = "Needs no model: worlds are built again from the store, and answers are checked by the program that was derived from the task's requirements. Without further "
-                     "options every stored episode is judged again. With --certificates each task goes through the gate again. With --task and --answer one answer is judged.",
+                     "options every stored episode is judged again. With --certificates each task goes through the gate again. With --task and --answer one answer is judged.\n\n"
+                     "--ground-truth and --batch judge by what rows of gauntlet export rl carry, without a store. In a batch ground_truth is the row's (a string that holds JSON, or the object), and answer is the text that the agent handed in, or null. Each line gets {value, summary, components} or {\"error\": {code, message}}, before the next is read: a trainer's reward function starts one process and keeps it.",
       .examples = {{"Judge all episodes again", "gauntlet verify --db t.db"},
                    {"Re-make the evidence of every task", "gauntlet verify --db t.db --certificates"},
-                   {"Judge one answer", "gauntlet verify --db t.db --task ID --answer answer.json --json"}},
-      .exit_status = {{0, "nothing differs; or the answer passes"}, {1, "something differs; or the answer does not pass"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C"}},
+                   {"Judge one answer", "gauntlet verify --db t.db --task ID --answer answer.json --json"},
+                   {"Judge many answers to the tasks of exported rows", "gauntlet verify --batch < answers.jsonl > verdicts.jsonl"}},
+      .exit_status = {{0, "nothing differs; the answer passes; or every line was judged"}, {1, "something differs; the answer does not pass; or a line could not be judged"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C"}},
       .see_also = {"docs/certificates.md"}};
-  command->callback([options, &context] { run_verify(*options, context); });
+  command->callback([options, command, &context] {
+    options->store_given = command->count("--db") > 0;
+    run_verify(*options, context);
+  });
 }
 
 }  // namespace gauntlet

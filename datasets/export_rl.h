@@ -22,7 +22,7 @@ struct RlExportOptions {
   TaskFilter tasks;
   /// The certificate's oracle_answer within ground_truth. A trainer that logs or shows its rows would leak it.
   OracleAnswer oracle_answer = OracleAnswer::LeaveOut;
-  std::string env_url;  ///< of a served environment, if there is one
+  std::string env_url;  ///< where a server of the trainer's answers the tools' calls; this program has none
   std::string verifier_id = "gauntlet.constraints";
   std::string agent_name;  ///< empty: "tool_agent" (Superset), "simple_agent" (NemoGym)
 };
