@@ -14,8 +14,12 @@
 namespace gauntlet {
 namespace {
 
+/// Null where no query had to choose: nothing was measured, which is not a recall of 0.
 Json figures_json(const RecallFigures& figures) {
-  return {{"queries", figures.queries}, {"mean", figures.mean}, {"tenth", figures.tenth}, {"least", figures.least}, {"attainable", figures.attainable}, {"of_attainable", figures.of_attainable}};
+  const auto measured = [&](double value) { return figures.queries > 0 ? Json(value) : Json(); };
+  return {{"queries", figures.queries},           {"mean", measured(figures.mean)},
+          {"tenth", measured(figures.tenth)},     {"least", measured(figures.least)},
+          {"attainable", measured(figures.attainable)}, {"of_attainable", measured(figures.of_attainable)}};
 }
 
 /// The ids of whole episodes as the model saw and wrote them: the last reply's prompt with the reply.
@@ -47,12 +51,15 @@ void print_report(const Json& report) {
   write_out(fmt::format("{} with {} tokens; the indexer chooses {} positions\n\n", counted(report.at("sequences").get<std::int64_t>(), "sequence"), report.at("tokens").get<std::int64_t>(), report.at("index_topk").get<int>()));
   write_out(fmt::format("{:<10} {:>10} {:>9} {:>9} {:>9} {:>11} {:>14}\n", "recall %", "queries", "mean", "tenth", "least", "attainable", "of attainable"));
   const auto line = [](const std::string& name, const Json& row) {
-    const auto percent = [&](const char* key) { return 100 * row.at(key).get<double>(); };
-    write_out(fmt::format("{:<10} {:>10} {:>9.2f} {:>9.2f} {:>9.2f} {:>11.2f} {:>14.2f}\n", name, row.at("queries").get<std::int64_t>(), percent("mean"), percent("tenth"), percent("least"), percent("attainable"),
+    const auto percent = [&](const char* key) { return row.at(key).is_null() ? "–" : fmt::format("{:.2f}", 100 * row.at(key).get<double>()); };
+    write_out(fmt::format("{:<10} {:>10} {:>9} {:>9} {:>9} {:>11} {:>14}\n", name, row.at("queries").get<std::int64_t>(), percent("mean"), percent("tenth"), percent("least"), percent("attainable"),
                           percent("of_attainable")));
   };
   for (std::size_t i = 0; i < report.at("layers").size(); ++i) line(fmt::format("layer {}", i), report.at("layers")[i]);
   line("all", report.at("all"));
+  if (report.at("all").at("queries") == 0) {
+    write_out(fmt::format("\nNothing was measured: no sequence has more than {} tokens, so that no query had to choose.\n", report.at("index_topk").get<int>()));
+  }
   write_out("\nOf queries with more positions than are chosen: the share of dense attention, mean over heads, that falls on the chosen. A tenth of the queries is below \"tenth\".\n"
             "\"attainable\" is the mean of what as many positions can have at most, those where the sum over heads is largest; \"of attainable\" is mean / attainable.\n");
 }
@@ -84,7 +91,7 @@ void add_model_recall_command(CLI::App& parent, Context& context) {
   command->add_option("--run", o.run, "The run; default: the latest of a checkpoint")->type_name("NAME");
   command->add_option("--limit", o.limit, "Only the first so many episodes")->type_name("N")->capture_default_str();
   command->add_option("--threads", o.threads, "Threads; 0: one for each core")->type_name("N")->check(CLI::Range(0, 1024))->capture_default_str();
-  command->add_flag("--json", o.json, "One JSON object; shares from 0 to 1");
+  command->add_flag("--json", o.json, "One JSON object; shares from 0 to 1, null where nothing was measured");
   context.manuals[command] = {.description = "Runs the texts through the checkpoint on the CPU in float32, with sparse attention, and computes beside it what each query would pay to all positions. The recall is the share of "
                                              "that which the chosen positions have, averaged over heads; queries that need not choose are left out. Beside the mean stands what is attainable: the mean share of the "
                                              "best positions, as many as are chosen, for the same queries (where the attention summed over heads is largest), and the mean recall as a share of that.",

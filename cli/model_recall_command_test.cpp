@@ -78,6 +78,20 @@ TEST_CASE("the recall of a text and of a run's episodes is reported by layer; de
   CHECK(error_of([&] { recall_report({.folder = model, .store = store, .run = "oracle"}); }) == "run \"oracle\" has no episode with token ids; runs of a checkpoint on this machine have them");
 }
 
+TEST_CASE("where no query has to choose nothing is measured, which is not a recall of 0") {
+  const ScratchFolder folder;
+  const std::string model = make_model(folder), ids = folder.write("ids.json", "[7, 7, 7]");
+  const Json report = recall_report({.folder = model, .ids = ids});
+  for (const Json& row : {report.at("layers")[0], report.at("all")}) {
+    CHECK(row.at("queries") == 0);
+    for (const char* key : {"mean", "tenth", "least", "attainable", "of_attainable"}) CHECK(row.at(key).is_null());
+  }
+  const auto text = sample::run_process({kProgram, "model", "recall", "--model", model, "--ids", ids});
+  CHECK(text.exit_code == 0);
+  CHECK(text.out.find("0.00") == std::string::npos);
+  CHECK(text.out.find("no sequence has more than 16 tokens") != std::string::npos);
+}
+
 TEST_CASE("options that make no sense are refused before the checkpoint is read") {
   CHECK(error_of([] { recall_report({.folder = "none"}); }) == "model recall: give either --ids or --db");
   CHECK(error_of([] { recall_report({.folder = "none", .ids = "a", .store = "b"}); }) == "model recall: give either --ids or --db");

@@ -21,7 +21,7 @@ struct PassEstimate {
   std::int64_t tasks = 0;
 };
 
-/// Means over episodes that did not end in an infrastructure fault and were not cancelled.
+/// Means over episodes that did not end in an infrastructure fault and were not cancelled; 0 where there are none.
 struct EffortMeans {
   double prompt_tokens = 0.0;
   double completion_tokens = 0.0;

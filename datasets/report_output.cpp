@@ -16,16 +16,33 @@ Json estimates_json(const std::map<std::int64_t, PassEstimate>& estimates) {
   return out;
 }
 
-Json means_json(const EffortMeans& means) {
-  return {{"prompt_tokens", means.prompt_tokens},
-          {"completion_tokens", means.completion_tokens},
-          {"reasoning_tokens", means.reasoning_tokens},
-          {"steps", means.steps},
-          {"tool_calls", means.tool_calls},
-          {"tool_errors", means.tool_errors},
-          {"malformed_calls", means.malformed_calls},
-          {"wall_ms", means.wall_ms},
-          {"cost", means.cost}};
+/// Whether any episode ended in order: without one there is no mean and no median of its effort, which is not an effort of 0.
+bool has_effort(const GroupReport& group) { return group.scored + group.unscored > 0; }
+
+Json effort_json(const GroupReport& group, double value) { return has_effort(group) ? Json(value) : Json(); }
+
+Json means_json(const GroupReport& group) {
+  const EffortMeans& means = group.means;
+  Json out = Json::object();
+  for (const auto& [name, value] : {std::pair{"prompt_tokens", means.prompt_tokens},
+                                    {"completion_tokens", means.completion_tokens},
+                                    {"reasoning_tokens", means.reasoning_tokens},
+                                    {"steps", means.steps},
+                                    {"tool_calls", means.tool_calls},
+                                    {"tool_errors", means.tool_errors},
+                                    {"malformed_calls", means.malformed_calls},
+                                    {"wall_ms", means.wall_ms},
+                                    {"cost", means.cost}}) {
+    out[name] = effort_json(group, value);
+  }
+  return out;
+}
+
+Json medians_json(const GroupReport& group) {
+  const EffortMedians& medians = group.medians;
+  return {{"prompt_tokens", effort_json(group, medians.prompt_tokens)},
+          {"completion_tokens", effort_json(group, medians.completion_tokens)},
+          {"wall_ms", effort_json(group, medians.wall_ms)}};
 }
 
 double malformed_share(const GroupReport& group) { return static_cast<double>(group.malformed_calls) / static_cast<double>(group.calls); }
@@ -42,8 +59,8 @@ Json group_json(const GroupReport& group) {
           {"pass_at", estimates_json(group.pass_at)},
           {"pass_hat", estimates_json(group.pass_hat)},
           {"wilson", group.wilson ? Json{{"low", group.wilson->low}, {"high", group.wilson->high}} : Json()},
-          {"means", means_json(group.means)},
-          {"medians", {{"prompt_tokens", group.medians.prompt_tokens}, {"completion_tokens", group.medians.completion_tokens}, {"wall_ms", group.medians.wall_ms}}},
+          {"means", means_json(group)},
+          {"medians", medians_json(group)},
           {"calls", group.calls},
           {"malformed_calls", group.malformed_calls},
           {"malformed_share", group.calls > 0 ? Json(malformed_share(group)) : Json()},
@@ -93,6 +110,7 @@ std::string effort_head(std::int64_t largest_k) {
 std::string effort_row(const std::string& name, const GroupReport& group, std::int64_t largest_k) {
   std::string row = named(name);
   if (largest_k > 1) row += fmt::format(" {:>20} {:>20}", cell(group.pass_at, largest_k), cell(group.pass_hat, largest_k));
+  if (!has_effort(group)) return row + fmt::format(" {0:>8} {0:>6} {0:>6} {0:>8}\n", "–");
   return row + fmt::format(" {:>8.0f} {:>6.1f} {:>6.2f} {:>8.0f}\n", group.means.prompt_tokens + group.means.completion_tokens, group.means.tool_calls, group.means.tool_errors,
                            group.means.wall_ms);
 }
@@ -164,7 +182,7 @@ std::string report_text(const Report& report) {
   out += "\n" + effort_head(largest_k);
   for (const auto& [name, group] : groups) out += effort_row(name, *group, largest_k);
   const EffortMedians& medians = report.overall.medians;
-  out += fmt::format("\nmedian of an episode: {:.1f} s, {:.0f} completion tokens", medians.wall_ms / 1000, medians.completion_tokens);
+  out += has_effort(report.overall) ? fmt::format("\nmedian of an episode: {:.1f} s, {:.0f} completion tokens", medians.wall_ms / 1000, medians.completion_tokens) : "\nmedian of an episode: –";
   if (report.overall.calls > 0) out += fmt::format("\nmalformed calls: {} of {} ({:.2f} %)", report.overall.malformed_calls, report.overall.calls, 100 * malformed_share(report.overall));
   out += "\nstopped by:";
   for (const auto& [reason, count] : report.overall.stop_reasons) out += fmt::format(" {} {}", reason, count);

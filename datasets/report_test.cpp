@@ -96,6 +96,25 @@ TEST_CASE("a group that was never scored has no pass rate, which is not a rate o
   CHECK(level3.at("wilson").is_null());
 }
 
+TEST_CASE("a run of faults alone, or without an episode, has no means and medians, which are not 0") {
+  const sample::TemporaryFolder folder;
+  Store store = sample::store(folder.file("s.db"), 1, 2);
+  for (const bool with_fault : {false, true}) {
+    CAPTURE(with_fault);
+    if (with_fault) sample::put(store, sample::faulty_episode("r", "t1", 0));
+    const Report report = build_report(store, "r");
+    const Json json = to_json(report);
+    for (const char* group : {"means", "medians"}) {
+      for (const auto& item : json.at(group).items()) CHECK(item.value().is_null());
+    }
+    CHECK(json.at("means").size() == 9);
+    CHECK(json.at("medians").size() == 3);
+    CHECK(contains(report_text(report), "median of an episode: –\n"));
+    CHECK_FALSE(contains(report_text(report), "0.0"));
+  }
+  CHECK(contains(report_text(build_report(store, "r")), "        –      –      –        –\n"));
+}
+
 TEST_CASE("the JSON form has the contract's fields at the top, by domain, by level and by both") {
   const sample::TemporaryFolder folder;
   const Json json = to_json(build_report(mixed_store(folder.file("s.db")), "r"));
