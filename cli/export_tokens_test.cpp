@@ -200,16 +200,18 @@ TEST_CASE("a shard waits while too many lie in the folder") {
   const Checkpoint file(folder.file("out") + "/tokens-00001.safetensors");
   CHECK(values<std::int32_t>(file, "input_ids", DType::I32) == std::vector<std::int32_t>{1, 2, 70'000});  // too many ids for 16 bits
   CHECK(file.find("logprobs") == nullptr);
+  CHECK(file.find("logprobs_recorded") == nullptr);
 }
 
-TEST_CASE("log-probabilities of some documents of a shard are zero for the others") {
+TEST_CASE("where a shard has log-probabilities it says which were recorded: one of 0 is not the 0 of a token without") {
   const ScratchFolder folder;
   ShardWriter writer({.folder = folder.file("out"), .vocab = 10});
-  const ShardDocument without{.tokens = {.ids = {1, 2}, .learnt = {0, 1}, .logprobs = {}}, .level = 1}, with{.tokens = {.ids = {3, 4}, .learnt = {0, 1}, .logprobs = {0.0f, -1.5f}}, .level = 1};
+  const ShardDocument without{.tokens = {.ids = {1, 2}, .learnt = {0, 1}, .logprobs = {}}, .level = 1}, with{.tokens = {.ids = {3, 4}, .learnt = {0, 1}, .logprobs = {0.0f, 0.0f}, .recorded = {0, 1}}, .level = 1};
   for (const auto* document : {&without, &with, &without}) writer.add(*document);
   writer.finish(Json::object());
   const Checkpoint file(folder.file("out") + "/tokens-00000.safetensors");
-  CHECK(values<float>(file, "logprobs", DType::F32) == std::vector<float>{0, 0, 0, -1.5f, 0, 0});
+  CHECK(values<float>(file, "logprobs", DType::F32) == std::vector<float>(6, 0.0f));
+  CHECK(values<std::uint8_t>(file, "logprobs_recorded", DType::U8) == std::vector<std::uint8_t>{0, 0, 0, 1, 0, 0});
 }
 
 TEST_CASE("an export that is stopped ends with a whole shard and the manifest") {
@@ -323,9 +325,13 @@ TEST_CASE("stored episodes are exported: as written where no ids were recorded, 
   CHECK(recorded.starts[1] == written.starts[1] + 1);
   CHECK(std::equal(written.ids.begin() + written.starts[1], written.ids.end(), recorded.ids.begin() + recorded.starts[1]));
   CHECK(std::equal(written.learnt.begin() + written.starts[1], written.learnt.end(), recorded.learnt.begin() + recorded.starts[1]));
-  const auto logprobs = values<float>(Checkpoint(folder.file("recorded") + "/tokens-00000.safetensors"), "logprobs", DType::F32);
+  const Checkpoint shard(folder.file("recorded") + "/tokens-00000.safetensors");
+  const auto logprobs = values<float>(shard, "logprobs", DType::F32);
+  const auto known = values<std::uint8_t>(shard, "logprobs_recorded", DType::U8);
+  REQUIRE(known.size() == logprobs.size());
   for (std::size_t i = 0; i < logprobs.size(); ++i) {
-    if (recorded.learnt[i] == 1) CHECK(logprobs[i] == -0.25f);
+    if (recorded.learnt[i] == 1) CHECK(known[i] == 1);
+    CHECK(logprobs[i] == (known[i] == 1 ? -0.25f : 0.0f));
   }
   CHECK(logprobs.front() == 0.0f);
 
@@ -333,6 +339,10 @@ TEST_CASE("stored episodes are exported: as written where no ids were recorded, 
   options.run.clear();
   options.out = folder.file("both");
   CHECK(export_tokens(options) == 0);
+  // Documents of the oracle are learnt from beside sampled ones, and only the latter have log-probabilities.
+  const Checkpoint both(folder.file("both") + "/tokens-00000.safetensors");
+  const auto both_known = values<std::uint8_t>(both, "logprobs_recorded", DType::U8);
+  CHECK(std::count(both_known.begin(), both_known.end(), 1) == std::count(known.begin(), known.end(), 1));
   CHECK(read_json_file(folder.file("both") + "/tokens.json").at("documents") == 4);
   options.out = folder.file("none");
   options.level = 4;

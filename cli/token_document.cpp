@@ -113,6 +113,7 @@ std::vector<TokenDocument> DocumentEncoder::join(std::span<const TokenTrace> tra
     document.ids.insert(document.ids.end(), trace.prompt_ids.begin() + static_cast<std::ptrdiff_t>(document.ids.size()), trace.prompt_ids.end());
     document.learnt.resize(document.ids.size(), 0);
     document.logprobs.resize(document.ids.size(), 0.0f);
+    document.recorded.resize(document.ids.size(), 0);
     const auto known = static_cast<std::int32_t>(tokenizer_->vocab_size());
     if (document.ids.empty() || document.ids.front() != begin_ || trace.ids.empty() || trace.ids.back() != end_) problem = "a token stream that does not begin and end as this tokenizer's do";
     const auto foreign = [&](std::int32_t id) { return id < 0 || id >= known; };
@@ -126,6 +127,7 @@ std::vector<TokenDocument> DocumentEncoder::join(std::span<const TokenTrace> tra
     mark_learnt(*tokenizer_, trace.ids, spans, same ? sampled.size() : sampled.size() + 1, document.learnt);
     document.ids.insert(document.ids.end(), trace.ids.begin(), trace.ids.end());
     document.logprobs.insert(document.logprobs.end(), trace.logprobs.begin(), trace.logprobs.end());
+    document.recorded.resize(document.ids.size(), 1);
   }
   if (!problem.empty()) out.clear();
   return out;

@@ -17,6 +17,7 @@ struct TokenDocument {
   std::vector<std::int32_t> ids;
   std::vector<std::uint8_t> learnt;  ///< 1 where the agent wrote the token and it should be learnt
   std::vector<float> logprobs;       ///< as sampled, 0 where nothing was; empty if nothing is recorded
+  std::vector<std::uint8_t> recorded;  ///< 1 where logprobs holds what was sampled, which may be 0 as well; as long as logprobs
   bool several_calls = false;        ///< at least one message makes several calls
 };
 

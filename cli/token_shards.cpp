@@ -67,6 +67,9 @@ void ShardWriter::add(const ShardDocument& document) {
     logprobs_.resize(ids_.size(), 0.0f);
     logprobs_.insert(logprobs_.end(), tokens.logprobs.begin(), tokens.logprobs.end());
     logprobs_.resize(ids_.size() + tokens.ids.size(), 0.0f);
+    recorded_.resize(ids_.size(), 0);
+    recorded_.insert(recorded_.end(), tokens.recorded.begin(), tokens.recorded.end());
+    recorded_.resize(logprobs_.size(), 0);
   }
   ids_.insert(ids_.end(), tokens.ids.begin(), tokens.ids.end());
   learnt_mask_.insert(learnt_mask_.end(), tokens.learnt.begin(), tokens.learnt.end());
@@ -100,7 +103,10 @@ void ShardWriter::write_tokens(const std::string& path) {
   tensors["level"] = view(DType::U8, levels_);
   tensors["mode"] = view(DType::U8, modes_);
   tensors["parallel"] = view(DType::U8, parallel_);
-  if (!logprobs_.empty()) tensors["logprobs"] = view(DType::F32, logprobs_);
+  if (!logprobs_.empty()) {
+    tensors["logprobs"] = view(DType::F32, logprobs_);
+    tensors["logprobs_recorded"] = view(DType::U8, recorded_);
+  }
   const std::string partial = path + ".tmp";
   write_safetensors(partial, tensors);
   std::error_code error;
@@ -127,6 +133,7 @@ void ShardWriter::write() {
   ids_.clear();
   learnt_mask_.clear();
   logprobs_.clear();
+  recorded_.clear();
   starts_ = {0};
   levels_.clear();
   modes_.clear();

@@ -60,6 +60,7 @@ class ShardWriter {
   std::vector<std::int32_t> ids_;
   std::vector<std::uint8_t> learnt_mask_;
   std::vector<float> logprobs_;       ///< as long as ids_ once a document had some, else empty
+  std::vector<std::uint8_t> recorded_;  ///< as long as logprobs_
   std::vector<std::int64_t> starts_ = {0};
   std::vector<std::uint8_t> levels_, modes_, parallel_;
   std::string lines_;
