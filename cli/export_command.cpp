@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/environments.h"
+#include "cli/export_filters.h"
 #include "cli/export_tokens_command.h"
 #include "cli/output.h"
 #include "core/error.h"
@@ -39,7 +40,7 @@ void add_common(CLI::App* command, const std::shared_ptr<ExportOptions>& options
   command->add_option("--validation-share", options->validation_share, "Share of tasks for validation.jsonl, 0 to below 1; by a hash of the task alone")->type_name("X")->capture_default_str();
   command->add_flag("--overwrite", options->overwrite, "Replace files that are there already");
   command->add_option("--environment", options->environment, "Only tasks of this environment")->type_name("NAME");
-  command->add_option("--level", options->level, "Only tasks of this difficulty level")->type_name("N");
+  command->add_option("--level", options->level, "Only tasks of this difficulty level, 1 to 5; 0: those without one")->type_name("N");
   command->add_flag("--json", options->json, "The summary as one JSON object on stdout");
 }
 
@@ -53,12 +54,16 @@ void require_format(const std::string& format, const std::vector<std::string>& a
 
 void run_export_rl(const ExportOptions& options) {
   require_format(options.format, {"superset", "nemo_gym"});
+  const ExportFilters filters{.environment = options.environment, .level = options.level};
+  check_filters(filters);
+  require(options.limit >= 0, ErrorKind::Usage, fmt::format("--limit: found {}; accepted: 0 (all) or more", options.limit));
   TaskShelf shelf(options.store);
   const Store store(options.store, StoreMode::ReadOnly);
+  require_tasks(store, filters);
   RlExportOptions rl;
   rl.format = options.format == "nemo_gym" ? RlFormat::NemoGym : RlFormat::Superset;
   rl.target = target(options);
-  rl.tasks = {.environment = options.environment, .level = options.level, .limit = options.limit};
+  rl.tasks = {.environment = options.environment, .level = options.level.value_or(-1), .limit = options.limit > 0 ? options.limit : -1};
   rl.oracle_answer = options.oracle_answer ? OracleAnswer::Include : OracleAnswer::LeaveOut;
   rl.env_url = options.env_url;
   const ExportSummary summary = export_rl(store, shelf.infos(), rl);
@@ -68,15 +73,18 @@ void run_export_rl(const ExportOptions& options) {
 
 void run_export_sft(const ExportOptions& options) {
   require_format(options.format, {"messages", "sharegpt"});
+  const ExportFilters filters{.environment = options.environment, .level = options.level, .min_score = options.min_score};
+  check_filters(filters);
   TaskShelf shelf(options.store);
   const Store store(options.store, StoreMode::ReadOnly);
+  require_tasks(store, filters);
   if (!options.run.empty()) get_run(store, options.run);
   SftExportOptions sft;
   sft.format = options.format == "sharegpt" ? SftFormat::ShareGpt : SftFormat::Messages;
   sft.target = target(options);
   sft.run_id = options.run;
   sft.environment = options.environment;
-  sft.level = options.level;
+  sft.level = options.level.value_or(-1);
   sft.min_score = options.min_score;
   sft.arguments = options.object_arguments ? ArgumentsForm::Object : ArgumentsForm::String;
   sft.reasoning = options.drop_reasoning ? ReasoningExport::Drop : ReasoningExport::Keep;
@@ -100,7 +108,7 @@ void add_export_command(CLI::App& app, Context& context) {
   rl_options->format = "superset";
   rl->add_option("--format", rl_options->format, "superset (verl, SkyRL, slime, TRL, OpenRLHF) or nemo_gym (NeMo Gym, NeMo-RL, verifiers)")->type_name("FORMAT")->capture_default_str();
   add_common(rl, rl_options);
-  rl->add_option("--limit", rl_options->limit, "Only the first so many tasks")->type_name("N");
+  rl->add_option("--limit", rl_options->limit, "Only the first so many tasks; 0: all")->type_name("N")->capture_default_str();
   rl->add_flag("--with-oracle-answer", rl_options->oracle_answer, "Put a correct answer into each row; a trainer that logs rows would leak it");
   rl->add_option("--env-url", rl_options->env_url, "Put into env_url: where a server of your own answers the tools' calls; gauntlet serves no environments")->type_name("URL");
   context.manuals[rl] = {.description = "One row a task: system and user message, tools, and the ground truth as JSON text, by which gauntlet verify --batch judges answers.",
@@ -115,7 +123,7 @@ void add_export_command(CLI::App& app, Context& context) {
   sft->add_option("--format", sft_options->format, "messages (OpenAI's form, with reasoning_content) or sharegpt (LLaMA-Factory)")->type_name("FORMAT")->capture_default_str();
   add_common(sft, sft_options);
   sft->add_option("--run", sft_options->run, "Only this run; default: all")->type_name("NAME");
-  sft->add_option("--min-score", sft_options->min_score, "Episodes with a lower score are left out; unscored ones always are")->type_name("X")->capture_default_str();
+  sft->add_option("--min-score", sft_options->min_score, "Episodes with a lower score, 0 to 1, are left out; unscored ones always are")->type_name("X")->capture_default_str();
   sft->add_flag("--drop-reasoning", sft_options->drop_reasoning, "Leave the thinking out");
   sft->add_flag("--object-arguments", sft_options->object_arguments, "Tool arguments as objects instead of JSON text (messages only)");
   context.manuals[sft] = {.description = "Episodes that a trainer would refuse or misread are left out and counted by reason on stderr.",

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cli/context.h"
@@ -12,8 +14,8 @@ struct ExportOptions {
   double validation_share = 0.0;
   bool overwrite = false, json = false;
   std::string environment, run;
-  int level = -1;
-  std::int64_t limit = -1;
+  std::optional<int> level;
+  std::int64_t limit = 0;                         ///< rl; 0: all
   bool oracle_answer = false;                     ///< rl
   std::string env_url;                            ///< rl
   double min_score = 1.0;                         ///< sft

@@ -12,6 +12,7 @@
 
 #include "cli/builtin_model.h"
 #include "cli/document_source.h"
+#include "cli/export_filters.h"
 #include "cli/output.h"
 #include "cli/version.h"
 #include "core/error.h"
@@ -95,6 +96,9 @@ void check(const ExportTokensOptions& options) {
   between("--shard-tokens", options.shard_tokens, 1, 1'000'000'000);
   between("--max-tokens", options.max_tokens, 1, 1'000'000'000);
   between("--most-waiting", options.most_waiting, 0, 1'000'000);
+  const ExportFilters filters{.environment = options.environment, .level = options.level, .min_score = options.min_score};
+  check_filters(filters);
+  if (!options.store.empty()) require_tasks(Store(options.store, StoreMode::ReadOnly), filters);
 }
 
 class Progress {
@@ -230,7 +234,7 @@ void run_export_tokens(const ExportTokensOptions& options, Context& context) {
   DocumentStyle style{.tokenizer = nullptr, .max_tokens = options.max_tokens};
   if (!options.text) style.tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(resolve_model(options.tokenizer)));
   const auto source = options.oracle.empty()
-                          ? make_episode_source({.store = options.store, .run = options.run, .environment = options.environment, .level = options.level, .min_score = options.min_score}, style)
+                          ? make_episode_source({.store = options.store, .run = options.run, .environment = options.environment, .level = options.level.value_or(-1), .min_score = options.min_score}, style)
                           : make_oracle_source(oracle_request(options), style);
   source->make_maker();  // An unfit tokenizer is told before anything is written.
   ShardWriter writer({.folder = options.out,
@@ -280,8 +284,8 @@ void add_export_tokens_command(CLI::App& parent, Context& context) {
   command->add_option("--db", o.store, "The store whose episodes are exported")->type_name("FILE");
   command->add_option("--run", o.run, "With --db: only this run; default: all")->type_name("NAME");
   command->add_option("--environment", o.environment, "With --db: only tasks of this environment")->type_name("NAME");
-  command->add_option("--level", o.level, "With --db: only tasks of this difficulty level")->type_name("N");
-  command->add_option("--min-score", o.min_score, "With --db: episodes with a lower score are left out; unscored ones always are")->type_name("X")->capture_default_str();
+  command->add_option("--level", o.level, "With --db: only tasks of this difficulty level, 1 to 5; 0: those without one")->type_name("N");
+  command->add_option("--min-score", o.min_score, "With --db: episodes with a lower score, 0 to 1, are left out; unscored ones always are")->type_name("X")->capture_default_str();
   command->add_option("--count", o.count, "Documents; 0: all episodes, and with --oracle until stopped")->type_name("N")->capture_default_str();
   command->add_option("--max-tokens", o.max_tokens, "Longer documents are dropped")->type_name("N")->capture_default_str();
   command->add_option("--shard-tokens", o.shard_tokens, "Tokens of a shard, about: it holds whole documents")->type_name("N")->capture_default_str();
@@ -300,7 +304,7 @@ void add_export_tokens_command(CLI::App& parent, Context& context) {
                    {"Beside a trainer, until stopped", "gauntlet export tokens --oracle trip_planning --modes thinking:4,chat:1 --tokenizer tokenizer.json --most-waiting 8 --out tokens"},
                    {"Texts for training a tokenizer", "gauntlet export tokens --oracle trip_planning --text --count 2000 --out texts"},
                    {"What a local model sampled", "gauntlet export tokens --db t.db --tokenizer model --out sampled"}},
-      .exit_status = {{0, "done"}, {1, "fewer documents than --count, or none"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C"}},
+      .exit_status = {{0, "done; with --oracle and without --count also when stopped by Ctrl-C, since nothing else ends it"}, {1, "fewer documents than --count, or none"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C before it was"}},
       .see_also = {"docs/exports.md"}};
   command->callback([options, &context] { run_export_tokens(*options, context); });
 }

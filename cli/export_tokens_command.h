@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "cli/context.h"
@@ -10,7 +11,7 @@ struct ExportTokensOptions {
   std::string expert = "tutor";           ///< with oracle: who plays
   std::string oracle;                     ///< a domain: documents are generated
   std::string store, run, environment;    ///< else episodes of a store
-  int level = -1;
+  std::optional<int> level;
   double min_score = 1.0;
   std::string levels;                     ///< "1:2,2:3", empty: all levels alike
   std::string modes = "thinking";         ///< "thinking:4,chat:1"

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -346,7 +347,15 @@ TEST_CASE("stored episodes are exported: as written where no ids were recorded, 
   CHECK(read_json_file(folder.file("both") + "/tokens.json").at("documents") == 4);
   options.out = folder.file("none");
   options.level = 4;
-  CHECK(refusal(options).find("no episode of any run matches") != std::string::npos);
+  CHECK(refusal(options).find("--level: found 4; ") == 0);
+  CHECK(refusal(options).find("t.db holds tasks of level 1") != std::string::npos);
+  options.level = -4;
+  CHECK(refusal(options) == "--level: found -4; accepted: 1 to 5, or 0 for tasks without a level");
+  options.level.reset();
+  options.min_score = NAN;
+  CHECK(refusal(options) == "--min-score: found nan; accepted: 0 to 1");
+  options.min_score = 1.0;
+  CHECK_FALSE(fs::exists(options.out));
   options.run = "lokal";
   CHECK(refusal(options).find("did you mean \"local\"") != std::string::npos);
 }

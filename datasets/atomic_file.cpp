@@ -19,7 +19,7 @@ constexpr std::size_t kBufferBytes = 1 << 18;
 
 [[noreturn]] void fail_exists(const std::string& path) {
   fail(ErrorKind::Usage,
-       fmt::format("could not write {}: it exists already; choose another folder or allow overwriting", path));
+       fmt::format("could not write {}: it exists already; choose another folder, or give --overwrite", path));
 }
 
 /// So that the new name itself survives a power cut.

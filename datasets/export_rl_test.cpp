@@ -162,7 +162,7 @@ TEST_CASE("what cannot be exported is refused before a file appears") {
   CHECK(contains(exporting(sample::environments()), "no task matches"));
   options.target.validation_share = 1.0;
   CHECK(contains(exporting(sample::environments()), "a validation share of 1, expected at least 0 and less than 1"));
-  CHECK_FALSE(std::filesystem::exists(folder.file("rl/train.jsonl")));
+  CHECK_FALSE(std::filesystem::exists(folder.file("rl")));
 }
 
 }  // namespace

@@ -183,10 +183,6 @@ void write_dataset_info(const ExportSummary& summary, AtomicFile& out) {
 ExportSummary export_sft(const Store& store, const EnvironmentInfos& environments, const SftExportOptions& options) {
   ExportWriter writer(options.target, options.format == SftFormat::Messages ? "sft.messages" : "sft.sharegpt");
   std::optional<AtomicFile> dataset_info;
-  if (options.format == SftFormat::ShareGpt) {
-    dataset_info.emplace((std::filesystem::path(options.target.folder) / "dataset_info.json").string(),
-                         options.target.overwrite);
-  }
   std::map<std::string, std::string> env_of_task;  // a task has many episodes; it is read once
   const auto export_outcome = [&](const Outcome& outcome) {
     if (!options.environment.empty() && outcome.environment != options.environment) return;
@@ -206,6 +202,10 @@ ExportSummary export_sft(const Store& store, const EnvironmentInfos& environment
     row.value["sample"] = outcome.sample;
     row.value["score"] = *outcome.value;
     writer.add(episode.task_id, row.value);
+    // At the first row: the folder is there, and no file has its name yet if this one must not be replaced.
+    if (options.format == SftFormat::ShareGpt && !dataset_info) {
+      dataset_info.emplace((std::filesystem::path(options.target.folder) / "dataset_info.json").string(), options.target.overwrite);
+    }
   };
   bool found_run = false;
   for (const RunRecord& run : store.list_runs()) {

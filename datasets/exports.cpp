@@ -32,7 +32,7 @@ void require_unused(const std::string& folder) {
     const std::string path = split_path(folder, split);
     if (fs::exists(path)) {
       fail(ErrorKind::Usage,
-           fmt::format("could not export to {}: {} exists already; choose another folder or allow overwriting", folder, path));
+           fmt::format("could not export to {}: {} exists already; choose another folder, or give --overwrite", folder, path));
     }
   }
 }
@@ -67,12 +67,16 @@ ExportWriter::ExportWriter(ExportTarget target, std::string format) : target_(st
     fail(ErrorKind::Usage, fmt::format("could not export: a validation share of {}, expected at least 0 and less than 1",
                                        target_.validation_share));
   }
-  make_folder(target_.folder);
   if (target_.overwrite == Overwrite::Refuse) require_unused(target_.folder);
   for (const std::string name : {"train", "validation"}) {
     if (name == "validation" && target_.validation_share == 0.0) continue;
-    splits_.push_back({.name = name, .file = AtomicFile(split_path(target_.folder, name), target_.overwrite)});
+    splits_.push_back({.name = name, .file = std::nullopt});
   }
+}
+
+void ExportWriter::open() {
+  make_folder(target_.folder);
+  for (Split& split : splits_) split.file.emplace(split_path(target_.folder, split.name), target_.overwrite);
 }
 
 std::size_t ExportWriter::split_index(const std::string& task_id) const {
@@ -82,8 +86,9 @@ std::size_t ExportWriter::split_index(const std::string& task_id) const {
 std::int64_t ExportWriter::next_index(const std::string& task_id) const { return splits_[split_index(task_id)].rows; }
 
 void ExportWriter::add(const std::string& task_id, const Json& row) {
+  if (summary_.rows == 0) open();
   Split& split = splits_[split_index(task_id)];
-  split.file.write(dump_json(row) + "\n");
+  split.file->write(dump_json(row) + "\n");
   ++split.rows;
   ++summary_.rows;
 }
@@ -98,8 +103,8 @@ ExportSummary ExportWriter::finish(std::string_view nothing) {
   for (Split& split : splits_) {
     // Loaders stop at an empty file, so a split without rows has none.
     if (split.rows == 0) continue;
-    split.file.commit();
-    summary_.files.push_back({.path = split.file.path(), .split = split.name, .rows = split.rows});
+    split.file->commit();
+    summary_.files.push_back({.path = split.file->path(), .split = split.name, .rows = split.rows});
   }
   // Replaced exports must not leave a split of the one before.
   if (target_.overwrite == Overwrite::Replace) {

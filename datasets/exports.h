@@ -56,7 +56,7 @@ std::string_view split_of(const std::string& task_id, double validation_share);
 
 class ExportWriter {
  public:
-  /// Throws Error(Usage) for a share outside [0, 1) or files that exist already.
+  /// Throws Error(Usage) for a share outside [0, 1) or files that exist already. The folder is made for the first row.
   ExportWriter(ExportTarget target, std::string format);
 
   /// Number of the next row in that task's split, from 0.
@@ -70,11 +70,12 @@ class ExportWriter {
  private:
   struct Split {
     std::string name;
-    AtomicFile file;
+    std::optional<AtomicFile> file;  ///< none before the first row of any split
     std::int64_t rows = 0;
   };
 
   std::size_t split_index(const std::string& task_id) const;
+  void open();
 
   ExportTarget target_;
   std::vector<Split> splits_;  ///< train, and validation if there is a share for it
