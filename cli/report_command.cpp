@@ -13,7 +13,7 @@ void add_report_command(CLI::App& app, Context& context) {
   };
   auto options = std::make_shared<Options>();
   command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str();
-  command->add_option("--run", options->run, "The run; default: the latest")->type_name("NAME");
+  command->add_option("--run", options->run, "The run; default: the one of which an episode was stored last")->type_name("NAME");
   command->add_flag("--json", options->json, "One JSON object; docs/store.md lists its fields");
   context.manuals[command] = {
       .description = "requested = completed + failed + cancelled + missing, always. Episodes without a score (infrastructure faults, cancelled) are shown and never counted as "

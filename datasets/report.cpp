@@ -33,6 +33,7 @@ void Group::add(const Outcome& outcome) {
   }
   if (is_infrastructure(outcome.stop)) {
     ++report.infrastructure_faults;
+    ++report.fault_classes[outcome.fault_class.empty() ? "unknown" : outcome.fault_class];
     return;
   }
   if (outcome.value) {
@@ -111,10 +112,9 @@ std::set<std::int64_t> choose_ks(const Group& overall) {
   return ks;
 }
 
-RunRecord find_reported_run(const Store& store, const std::string& run_id) {
-  const std::vector<RunRecord> runs = store.list_runs();
+RunRecord find_reported_run(const Store& store, const std::string& run_id, const std::vector<RunRecord>& runs) {
   if (runs.empty()) fail(ErrorKind::Usage, fmt::format("could not report on {}: it holds no run", store.path()));
-  if (run_id.empty()) return runs.back();
+  if (run_id.empty()) return store.find_latest_run().value();
   const auto it = std::find_if(runs.begin(), runs.end(), [&](const RunRecord& run) { return run.run_id == run_id; });
   if (it != runs.end()) return *it;
   std::vector<std::string> names;
@@ -130,7 +130,9 @@ RunRecord find_reported_run(const Store& store, const std::string& run_id) {
 
 Report build_report(const Store& store, const std::string& run_id) {
   Report report;
-  report.run = find_reported_run(store, run_id);
+  const std::vector<RunRecord> runs = store.list_runs();
+  report.run = find_reported_run(store, run_id, runs);
+  if (run_id.empty()) report.other_runs = static_cast<std::int64_t>(runs.size()) - 1;
   Group overall;
   std::map<std::string, Group> by_domain;
   std::map<int, Group> by_level;

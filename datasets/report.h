@@ -61,11 +61,13 @@ struct GroupReport {
   double total_cost = 0.0;
   std::int64_t total_tokens = 0;  ///< prompt and completion, faulty episodes included
   std::map<std::string, std::int64_t> stop_reasons;
+  std::map<std::string, std::int64_t> fault_classes;  ///< of infrastructure_faults
 };
 
 /// requested = completed + failed + cancelled + missing.
 struct Report {
   RunRecord run;
+  std::int64_t other_runs = 0;  ///< that the store holds, if none was named
   std::int64_t requested = 0;
   std::int64_t completed = 0;
   std::int64_t failed = 0;  ///< infrastructure faults that were not made good by a later attempt
@@ -78,12 +80,12 @@ struct Report {
   std::map<std::string, std::map<int, GroupReport>> by_domain_level;
 };
 
-/// An empty run_id means the latest run. Throws Error(Usage) if there is no such run, naming those that there are.
+/// An empty run_id means the run of which an episode was stored last. Throws Error(Usage) if there is no such run, naming those that there are.
 Report build_report(const Store& store, const std::string& run_id);
 
 /// Field names are a contract: docs/store.md, "Reports".
 Json to_json(const Report& report);
-/// For a terminal: accounting, a table with a row for each group, stop reasons.
+/// For a terminal: accounting, a table with a row for each group, stop reasons, faults by class.
 std::string report_text(const Report& report);
 
 }  // namespace gauntlet

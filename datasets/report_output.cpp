@@ -66,7 +66,8 @@ Json group_json(const GroupReport& group) {
           {"malformed_share", group.calls > 0 ? Json(malformed_share(group)) : Json()},
           {"total_tokens", group.total_tokens},
           {"total_cost", group.total_cost},
-          {"stop_reasons", group.stop_reasons}};
+          {"stop_reasons", group.stop_reasons},
+          {"fault_classes", group.fault_classes}};
 }
 
 Json levels_json(const std::map<int, GroupReport>& levels) {
@@ -173,8 +174,8 @@ Json to_json(const Report& report) {
 std::string report_text(const Report& report) {
   const std::int64_t largest_k = report.overall.pass_at.empty() ? 1 : report.overall.pass_at.rbegin()->first;
   std::string out =
-      fmt::format("run {}\nrequested {} = completed {} + failed {} + cancelled {} + missing {}\n\n", report.run.run_id,
-                  report.requested, report.completed, report.failed, report.cancelled, report.missing);
+      fmt::format("run {}{}\nrequested {} = completed {} + failed {} + cancelled {} + missing {}\n\n", report.run.run_id,
+                  report.other_runs > 0 ? fmt::format(" (the last that an episode was stored for; other runs: {}, see --run)", report.other_runs) : "", report.requested, report.completed, report.failed, report.cancelled, report.missing);
   // Two tables, so that each fits a terminal of 100 columns.
   const auto groups = groups_of(report);
   out += outcome_head();
@@ -186,6 +187,10 @@ std::string report_text(const Report& report) {
   if (report.overall.calls > 0) out += fmt::format("\nmalformed calls: {} of {} ({:.2f} %)", report.overall.malformed_calls, report.overall.calls, 100 * malformed_share(report.overall));
   out += "\nstopped by:";
   for (const auto& [reason, count] : report.overall.stop_reasons) out += fmt::format(" {} {}", reason, count);
+  if (!report.overall.fault_classes.empty()) {
+    out += "\nfaults:";
+    for (const auto& [name, count] : report.overall.fault_classes) out += fmt::format(" {} {}", name, count);
+  }
   if (report.overall.unscored > 0)
     out += fmt::format("\n{} episodes ended in order but could not be judged", report.overall.unscored);
   if (report.overall.tasks_unscored > 0)

@@ -168,14 +168,33 @@ TEST_CASE("the tables fit a terminal of 100 columns") {
   }
 }
 
-TEST_CASE("an empty name reports on the latest run, and an unknown one lists what there is") {
+TEST_CASE("faults are counted by their class") {
   const sample::TemporaryFolder folder;
   Store store = mixed_store(folder.file("s.db"));
+  Episode lost = sample::faulty_episode("r", "t3", 2);
+  lost.fault_class = "connection";
+  sample::put(store, lost);
+  const Report report = build_report(store, "r");
+  const Json json = to_json(report);
+  CHECK(json.at("fault_classes") == Json{{"connection", 1}, {"timeout", 1}});  // neither the cancelled one nor the one made good
+  CHECK(json.at("by_level").at("1").at("fault_classes") == Json::object());
+  CHECK(contains(report_text(report), "\nfaults: connection 1 timeout 1\n"));
+}
+
+TEST_CASE("an empty name reports on the run of which an episode was stored last, and an unknown one lists what there is") {
+  const sample::TemporaryFolder folder;
+  Store store = sample::store(folder.file("s.db"), 3, 8);
   RunRecord later = sample::run("second", 1);
   later.started_unix_ms += 1000;
   store.put_run(later);
-  CHECK(build_report(store, "").run.run_id == "second");
+  CHECK(build_report(store, "").run.run_id == "second");  // the youngest, since there is no episode
   CHECK(build_report(store, "").missing == 1);
+  sample::put(store, sample::episode("second", "t1", 0));
+  CHECK(build_report(store, "").run.run_id == "second");
+  sample::put(store, sample::episode("r", "t1", 0));  // the older one is resumed
+  CHECK(build_report(store, "").run.run_id == "r");
+  CHECK(contains(report_text(build_report(store, "")), "run r (the last that an episode was stored for; other runs: 1, see --run)\n"));
+  CHECK(contains(report_text(build_report(store, "r")), "run r\n"));
   CHECK(contains(error_of([&] { build_report(store, "secnd"); }), "did you mean \"second\"?"));
   const Store empty(folder.file("empty.db"), StoreMode::Create);
   CHECK(contains(error_of([&] { build_report(empty, ""); }), "it holds no run"));

@@ -171,6 +171,15 @@ std::vector<RunRecord> Store::list_runs() const {
   return out;
 }
 
+std::optional<RunRecord> Store::find_latest_run() const {
+  // A run that is resumed or grows keeps the time when it began, so that says nothing. Numbers of episodes only grow.
+  Statement query = impl_->database.prepare("SELECT run_id FROM episodes ORDER BY episode_id DESC LIMIT 1", "find the latest run");
+  query.start();
+  if (query.next()) return find_run(query.text(0));
+  std::vector<RunRecord> runs = list_runs();
+  return runs.empty() ? std::nullopt : std::optional(std::move(runs.back()));
+}
+
 void Store::log_export(const Json& description) {
   impl_->database.prepare("INSERT INTO exports (created_unix_ms, description) VALUES (?, ?)", "log an export")
       .run(unix_ms(), dump_json(description));

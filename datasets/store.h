@@ -60,6 +60,7 @@ struct Outcome {
   int sample = 0;
   int attempt = 0;
   StopReason stop = StopReason::Answered;
+  std::string fault_class;      ///< of an infrastructure fault
   std::optional<double> value;  ///< empty: unscored
   Usage usage;
   double cost = 0.0;
@@ -103,6 +104,8 @@ class Store {
   void put_run(const RunRecord& run);
   std::optional<RunRecord> find_run(const std::string& run_id) const;
   std::vector<RunRecord> list_runs() const;  ///< oldest first
+  /// Of which an episode was stored last; without any episode the youngest. Nothing if there is no run.
+  std::optional<RunRecord> find_latest_run() const;
 
   /// All in one transaction, durable when this returns. Unique on (run, task, sample, attempt). Throws Error(Store) if an
   /// episode is there already, its run or task is not, or the disk is full (then none of these is stored and all earlier ones

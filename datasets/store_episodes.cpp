@@ -302,7 +302,7 @@ void Store::for_each_outcome(const std::string& run_id, const std::function<void
   Statement query = impl_->database.prepare(
       "SELECT episode_id, task_id, environment, level, sample, attempt, stop, scored, value, prompt_tokens, completion_tokens, "
       "reasoning_tokens, cached_tokens, cost, steps, tool_calls, tool_errors, malformed_calls, wall_ms, "
-      "(SELECT named FROM tasks WHERE tasks.task_id = v_outcomes.task_id) FROM v_outcomes "
+      "(SELECT named FROM tasks WHERE tasks.task_id = v_outcomes.task_id), fault_class FROM v_outcomes "
       "WHERE run_id = ?1 AND episode_id > ?2 ORDER BY episode_id LIMIT ?3",
       "read outcomes");
   const auto integer = [&](int column) { return static_cast<int>(query.integer(column)); };
@@ -321,6 +321,7 @@ void Store::for_each_outcome(const std::string& run_id, const std::function<void
                        .sample = integer(4),
                        .attempt = integer(5),
                        .stop = parse_stop_reason(query.text(6)),
+                       .fault_class = query.text(20),
                        .value = query.integer(7) == 1 ? std::optional(query.real(8)) : std::nullopt,
                        .usage = {.prompt_tokens = query.integer(9),
                                  .completion_tokens = query.integer(10),
