@@ -28,7 +28,7 @@ void add_report_command(CLI::App& app, Context& context) {
     const Store store(options->store, StoreMode::ReadOnly);
     const Report report = build_report(store, options->run);
     if (options->json) return write_json_line(to_json(report));
-    write_out(report_text(report));
+    write_out(printable(report_text(report)));
   });
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/output.h"
+#include "cli/run_name.h"
 #include "core/error.h"
 
 namespace gauntlet {
@@ -57,7 +58,7 @@ void show_store(const Store& store, const ShowOptions& options) {
   if (more > 0) out += style.dim(fmt::format("and {} more (--limit 0 lists all)", more)) + "\n";
   out += "\n" + style.bold(fmt::format("{:<34} {:>9} {:>9} {:>9} {:>9}", "run", "requested", "episodes", "scored", "passed")) + "\n";
   for (const auto& line : runs) {
-    out += fmt::format("{:<34} {:>9} {:>9} {:>9} {:>9}\n", field(line, "run"), field(line, "requested"), field(line, "episodes"), field(line, "scored"), field(line, "passed"));
+    out += fmt::format("{:<34} {:>9} {:>9} {:>9} {:>9}\n", printable(field(line, "run")), field(line, "requested"), field(line, "episodes"), field(line, "scored"), field(line, "passed"));
   }
   if (runs.empty()) out += style.dim("none yet; gauntlet bench makes one") + "\n";
   write_out(out);
@@ -91,7 +92,9 @@ void show_run(const Store& store, const std::string& run, const ShowOptions& opt
 
 void run_show(const ShowOptions& options) {
   require(options.limit >= 0, ErrorKind::Usage, fmt::format("--limit: found {}; accepted: 0 (all) or more", options.limit));
+  require(options.id.empty() || options.run.empty(), ErrorKind::Usage, fmt::format("show: give either an ID or --run; found \"{}\" and --run {}", options.id, options.run));
   const Store store(options.store, StoreMode::ReadOnly);
+  if (!options.run.empty()) return show_run(store, get_run(store, options.run).run_id, options);
   if (options.id.empty()) return show_store(store, options);
   if (is_number(options.id) && options.id.size() < 18) {
     const auto stored = store.find_episode(std::stoll(options.id));
@@ -99,7 +102,7 @@ void run_show(const ShowOptions& options) {
   }
   if (store.find_run(options.id)) return show_run(store, options.id, options);
   require(!is_number(options.id), ErrorKind::Usage,
-          fmt::format("looked for episode {} in {}, which does not hold it; gauntlet show --db {} RUN lists the episodes of a run", options.id, options.store, options.store));
+          fmt::format("looked for episode {} in {}, which does not hold it; gauntlet show --db {} --run NAME lists the episodes of a run", options.id, options.store, shell_word(options.store)));
   show_task(*TaskShelf(options.store).task(options.id), options);
 }
 
@@ -109,6 +112,7 @@ void add_show_command(CLI::App& app, Context& context) {
   auto options = std::make_shared<ShowOptions>();
   command->add_option("ID", options->id, "A task's id or the beginning of it, a run's name (lists its episodes), or an episode's number; none: lists tasks and runs");
   command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str();
+  command->add_option("--run", options->run, "In place of ID: the run of this name, be it a number too")->type_name("NAME");
   command->add_flag("--failed", options->failed, "Of a run: only episodes that did not pass");
   command->add_option("--limit", options->limit, "Lines of a list; 0: all")->type_name("N")->capture_default_str();
   command->add_flag("--full", options->full, "Do not shorten long messages and tables");
@@ -117,7 +121,7 @@ void add_show_command(CLI::App& app, Context& context) {
       .description = "A task is shown with its prompt, its difficulty, the evidence of its certificate and an excerpt of its world. An episode is shown as it went: thinking, calls, "
                      "results, and the verdict of each requirement with the values found, failed ones first. Colours are used on a terminal unless NO_COLOR is set.",
       .examples = {{"What is in the store", "gauntlet show --db t.db"},
-                   {"Episodes of a run that did not pass", "gauntlet show --db t.db greedy-828d9e3e --failed"},
+                   {"Episodes of a run that did not pass", "gauntlet show --db t.db --run greedy-828d9e3e --failed"},
                    {"One transcript", "gauntlet show --db t.db 17 | less -R"},
                    {"A task, by the beginning of its id", "gauntlet show --db t.db trip_planning-41dd"}},
       .exit_status = {{0, "done"}, {2, "there is no such thing in the store, or wrong usage"}, {3, "the store could not be read"}},

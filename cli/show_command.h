@@ -10,6 +10,7 @@ namespace gauntlet {
 
 struct ShowOptions {
   std::string store = "gauntlet.db", id;
+  std::string run;          ///< in place of id, where that could be an episode's number too
   bool json = false;
   bool full = false;        ///< nothing shortened
   bool failed = false;      ///< of a run: only episodes that did not pass

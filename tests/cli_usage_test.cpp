@@ -102,7 +102,9 @@ TEST_CASE("what a store does not hold is told with what it holds") {
   const std::vector<Refusal> refusals = {
       {{"show", "--db", store, misspelt}, 2, {"holds 2 tasks and not this one; did you mean \"" + task + "\"?"}},
       {{"show", "--db", store, "nothing"}, 2, {"gauntlet show --db lists them"}},
-      {{"show", "--db", store, "99"}, 2, {"looked for episode 99"}},
+      {{"show", "--db", store, "99"}, 2, {"looked for episode 99", "--run NAME lists the episodes of a run"}},
+      {{"show", "--db", store, "--run", "frist"}, 2, {"did you mean \"first\"?"}},
+      {{"show", "--db", store, "--run", "first", "1"}, 2, {"show: give either an ID or --run; found \"1\" and --run first"}},
       {{"report", "--db", store, "--run", "frist"}, 2, {"first"}},
       {{"verify", "--db", store, "--run", "frist"}, 2, {"did you mean \"first\"?"}},
       {{"export", "sft", "--db", store, "--run", "frist", "--out", folder.file("x")}, 2, {"did you mean \"first\"?"}},
@@ -358,6 +360,18 @@ TEST_CASE("the example environment is good, and tasks are made of it, played and
   CHECK(parse_json(played.out, "bench").at("passed") == 3);
   CHECK(parse_json(gauntlet_run({"bench", "--db", store, "--model", "greedy", "--json"}).out, "bench").at("passed") == 0);
   CHECK(gauntlet_run({"verify", "--db", store, "--certificates"}).exit_code == 0);
+}
+
+TEST_CASE("a run whose name is a number is shown by --run, an episode of that number by itself") {
+  const sample::TemporaryFolder folder;
+  const std::string store = folder.file("t.db");
+  sample::make_small_store(store);
+  REQUIRE(gauntlet_run({"bench", "--db", store, "--model", "noop", "--run", "first"}).exit_code == 0);
+  REQUIRE(gauntlet_run({"bench", "--db", store, "--model", "oracle", "--run", "1"}).exit_code == 0);
+  const auto run = sample::json_lines(gauntlet_run({"show", "--db", store, "--run", "1", "--json"}).out);
+  REQUIRE(run.size() == 2);
+  CHECK(run[0].at("run") == "1");
+  CHECK(parse_json(gauntlet_run({"show", "--db", store, "1", "--json"}).out, "show").at("run") == "first");
 }
 
 TEST_CASE("output that nobody takes is not a success") {
