@@ -92,12 +92,12 @@ std::uint64_t parse_seed(const std::string& text) {
 Store::Store(const std::string& path, StoreMode mode, std::chrono::milliseconds busy_timeout) {
   if (mode == StoreMode::ReadOnly) recover_interrupted_write(path, busy_timeout);
   impl_ = std::make_unique<Impl>(path, access_of(mode), busy_timeout);
+  if (mode != StoreMode::Create && impl_->database.query_integer("PRAGMA page_count", "open the store " + path) == 0) {
+    fail(ErrorKind::Store, fmt::format("could not open {}: it is an empty file, not a Gauntlet store", path));
+  }
   if (mode == StoreMode::ReadOnly) {
     require_current_schema(impl_->database);
     return;
-  }
-  if (mode == StoreMode::ReadWrite && impl_->database.query_integer("PRAGMA page_count", "open the store " + path) == 0) {
-    fail(ErrorKind::Store, fmt::format("could not open {}: it is an empty file, not a Gauntlet store", path));
   }
   set_durability(impl_->database);
   upgrade_schema(impl_->database, store_migrations());

@@ -110,6 +110,7 @@ TEST_CASE("opening what is not a store says what was found") {
   CHECK(contains(opening("text.db", StoreMode::ReadWrite), "is not an SQLite database"));
   std::ofstream(folder.file("empty.db")).close();
   CHECK(contains(opening("empty.db", StoreMode::ReadWrite), "it is an empty file"));
+  CHECK(contains(opening("empty.db", StoreMode::ReadOnly), "it is an empty file"));
   Database(folder.file("other.db"), DatabaseAccess::Create, std::chrono::seconds(1)).execute("CREATE TABLE x (y)", "make");
   CHECK(contains(opening("other.db", StoreMode::Create), "not a Gauntlet store (application_id 0x0"));
   CHECK(count_rows(folder.file("other.db"), "SELECT count(*) FROM sqlite_schema") == 1);
