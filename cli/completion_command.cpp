@@ -1,9 +1,13 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "cli/builtin_model.h"
 #include "cli/context.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "envs/env_spec.h"
+#include "inference/random_checkpoint.h"
 #include "synth/agents.h"
 
 namespace gauntlet {
@@ -17,8 +21,8 @@ struct Completions {
 
 struct Values {
   std::string option;              ///< "gauntlet bench --mode"
-  std::vector<std::string> words;  ///< empty: any value, so nothing is offered
-  bool files = false;
+  std::vector<std::string> words;  ///< with no files and no words any value may follow, so nothing is offered
+  bool files = false;              ///< files may follow as well
 };
 
 std::string one_line(std::string text) {
@@ -28,14 +32,21 @@ std::string one_line(std::string text) {
 
 std::vector<std::string> model_words() {
   std::vector<std::string> words = agent_names();
+  words.emplace_back(kBuiltinModel);
   words.push_back("replay:");
   return words;
 }
 
-/// What may follow an option, where that is a closed list.
+std::vector<std::string> size_words() {
+  std::vector<std::string> words;
+  for (const auto& size : random_sizes()) words.emplace_back(size.name);
+  return words;
+}
+
+/// What may follow an option, where that is a list, beside the files that may follow it too. An option of one command comes before those
+/// of all commands.
 std::vector<std::string> known_values(const std::string& option) {
   static const std::pair<std::string_view, std::vector<std::string>> kKnown[] = {
-      {"gauntlet bench --mode", {"thinking", "chat"}},
       {"gauntlet bench --thinking-policy", {"since_last_user", "all", "last", "none"}},
       {"gauntlet bench --model", model_words()},
       {"gauntlet bench --environment", builtin_domains()},
@@ -45,9 +56,24 @@ std::vector<std::string> known_values(const std::string& option) {
       {"gauntlet export rl --format", {"superset", "nemo_gym"}},
       {"gauntlet export sft --format", {"messages", "sharegpt"}},
       {"gauntlet help --format", {"text", "man", "markdown"}},
+      {"gauntlet export tokens --environment", builtin_domains()},
+      {"gauntlet export tokens --oracle", builtin_domains()},
+      {"gauntlet export tokens --tokenizer", {std::string(kBuiltinModel)}},
+      {"gauntlet model logits --device", {"cpu", "cuda"}},
+      {"gauntlet model generate --device", {"cpu", "cuda"}},
+      {"gauntlet model bench --device", {"cpu", "cuda"}},
+      {"--device", {"auto", "cpu", "cuda"}},
+      {"--dtype", {"f32", "bf16", "fp8"}},
+      {"--weights", {"exact", "int8"}},
+      {"--cache", {"bf16", "fp8"}},
+      {"--attention", {"sparse", "dense"}},
+      {"--size", size_words()},
+      {"--expert", {"tutor", "oracle"}},
+      {"--mode", {"thinking", "chat"}},
+      {"--model", {std::string(kBuiltinModel)}},
   };
   for (const auto& [name, words] : kKnown) {
-    if (name == option) return words;
+    if (option == name || (name.starts_with("--") && option.ends_with(" " + std::string(name)))) return words;
   }
   return {};
 }
@@ -67,6 +93,8 @@ void collect(const CLI::App& root, std::vector<Completions>& out, std::vector<Va
       if (option->get_lnames().empty()) {
         if (name == "DOMAIN" || name == "ENVIRONMENT") {
           for (const auto& domain : builtin_domains()) add(domain, "built-in environment");
+        } else if (name == "DIR") {
+          add(std::string(kBuiltinModel), "the model that comes with this program");
         } else if (name == "SHELL") {
           add("bash", "completion script");
           add("zsh", "completion script");
@@ -81,7 +109,7 @@ void collect(const CLI::App& root, std::vector<Completions>& out, std::vector<Va
         add("--" + long_name, option->get_description());
         const std::string full = entry.path + " --" + long_name;
         const std::string type = option->get_type_name();
-        if (option->get_items_expected_max() > 0) values.push_back({.option = full, .words = known_values(full), .files = type == "FILE" || type == "DIR"});
+        if (option->get_items_expected_max() > 0) values.push_back({.option = full, .words = known_values(full), .files = type == "FILE" || type == "DIR" || type == "PATH" || type == "MODEL"});
       }
     }
     out.push_back(std::move(entry));
@@ -92,7 +120,7 @@ void collect(const CLI::App& root, std::vector<Completions>& out, std::vector<Va
 constexpr std::string_view kBash = R"(# bash completion of gauntlet:  source <(gauntlet completion bash)
 _gauntlet_files() {{
   compopt -o filenames 2>/dev/null
-  mapfile -t COMPREPLY < <(compgen -f -- "$1")
+  mapfile -t COMPREPLY < <(compgen -W "$2" -- "$1"; compgen -f -- "$1")
 }}
 _gauntlet() {{
   local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}" path="gauntlet" word
@@ -133,7 +161,7 @@ if [[ "${{funcstack[1]}}" = "_gauntlet" ]]; then _gauntlet "$@"; else compdef _g
 std::string bash_values(const std::vector<Values>& values) {
   std::string out;
   for (const auto& value : values) {
-    const std::string action = value.files ? "_gauntlet_files \"$cur\"; " : value.words.empty() ? "" : fmt::format("mapfile -t COMPREPLY < <(compgen -W \"{}\" -- \"$cur\"); ", fmt::join(value.words, " "));
+    const std::string action = value.files ? fmt::format("_gauntlet_files \"$cur\" \"{}\"; ", fmt::join(value.words, " ")) : value.words.empty() ? "" : fmt::format("mapfile -t COMPREPLY < <(compgen -W \"{}\" -- \"$cur\"); ", fmt::join(value.words, " "));
     out += fmt::format("    \"{}\") {}return;;\n", value.option, action);
   }
   return out;
@@ -142,7 +170,7 @@ std::string bash_values(const std::vector<Values>& values) {
 std::string zsh_values(const std::vector<Values>& values) {
   std::string out;
   for (const auto& value : values) {
-    const std::string action = value.files ? "_files; " : value.words.empty() ? "" : fmt::format("compadd {}; ", fmt::join(value.words, " "));
+    const std::string action = (value.words.empty() ? "" : fmt::format("compadd {}; ", fmt::join(value.words, " "))) + (value.files ? "_files; " : "");
     out += fmt::format("    \"{}\") {}return;;\n", value.option, action);
   }
   return out;

@@ -125,6 +125,22 @@ TEST_CASE("bash completes commands, options, values and built-in names") {
   CHECK(offers(bash_offers("gauntlet report --db /et"), "/etc"));
 }
 
+TEST_CASE("bash completes models, devices and the forms that a model takes") {
+  CHECK(bash_offers("gauntlet bench --model builti") == std::vector<std::string>{"builtin"});
+  CHECK(offers(bash_offers("gauntlet bench --model /et"), "/etc"));
+  for (const std::string command : {"model logits", "model recall", "model bench", "serve model"}) {
+    CAPTURE(command);
+    CHECK(offers(bash_offers("gauntlet " + command + " --model builti"), "builtin"));
+    CHECK(offers(bash_offers("gauntlet " + command + " --model /et"), "/etc"));
+  }
+  CHECK(bash_offers("gauntlet model info builti") == std::vector<std::string>{"builtin"});
+  CHECK(bash_offers("gauntlet bench --device ") == std::vector<std::string>{"auto", "cpu", "cuda"});
+  CHECK(bash_offers("gauntlet model logits --device ") == std::vector<std::string>{"cpu", "cuda"});
+  CHECK(bash_offers("gauntlet serve model --weights ") == std::vector<std::string>{"exact", "int8"});
+  CHECK(bash_offers("gauntlet model random --size t") == std::vector<std::string>{"tiny"});
+  CHECK(bash_offers("gauntlet serve model --mode ") == std::vector<std::string>{"thinking", "chat"});
+}
+
 TEST_CASE("zsh takes the completion script and offers the same") {
   // The completion system needs a terminal, so its functions are replaced by ones that print.
   const std::string script =
