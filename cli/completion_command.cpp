@@ -109,7 +109,8 @@ void collect(const CLI::App& root, std::vector<Completions>& out, std::vector<Va
         add("--" + long_name, option->get_description());
         const std::string full = entry.path + " --" + long_name;
         const std::string type = option->get_type_name();
-        if (option->get_items_expected_max() > 0) values.push_back({.option = full, .words = known_values(full), .files = type == "FILE" || type == "DIR" || type == "PATH" || type == "MODEL"});
+        const bool files = type == "FILE" || type == "DIR" || type == "PATH" || type == "MODEL";
+        if (option->get_items_expected_max() > 0) values.push_back({.option = full, .words = known_values(full), .files = files});
       }
     }
     out.push_back(std::move(entry));
@@ -161,7 +162,13 @@ if [[ "${{funcstack[1]}}" = "_gauntlet" ]]; then _gauntlet "$@"; else compdef _g
 std::string bash_values(const std::vector<Values>& values) {
   std::string out;
   for (const auto& value : values) {
-    const std::string action = value.files ? fmt::format("_gauntlet_files \"$cur\" \"{}\"; ", fmt::join(value.words, " ")) : value.words.empty() ? "" : fmt::format("mapfile -t COMPREPLY < <(compgen -W \"{}\" -- \"$cur\"); ", fmt::join(value.words, " "));
+    const std::string words = fmt::format("{}", fmt::join(value.words, " "));
+    std::string action;
+    if (value.files) {
+      action = fmt::format("_gauntlet_files \"$cur\" \"{}\"; ", words);
+    } else if (!words.empty()) {
+      action = fmt::format("mapfile -t COMPREPLY < <(compgen -W \"{}\" -- \"$cur\"); ", words);
+    }
     out += fmt::format("    \"{}\") {}return;;\n", value.option, action);
   }
   return out;

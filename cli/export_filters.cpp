@@ -24,7 +24,8 @@ void require_tasks(const Store& store, const ExportFilters& filters) {
   });
   require(!environments.empty(), ErrorKind::Usage, fmt::format("{} holds no tasks; gauntlet synth makes them", store.path()));
   require(!levels.empty(), ErrorKind::Usage, fmt::format("--environment: found \"{}\"; {} holds tasks of {}", filters.environment, store.path(), fmt::join(environments, ", ")));
-  fail(ErrorKind::Usage, fmt::format("--level: found {}; {} holds tasks{} of level {}", filters.level.value_or(-1), store.path(), filters.environment.empty() ? "" : " of " + filters.environment, fmt::join(levels, ", ")));
+  const std::string of = filters.environment.empty() ? "" : " of " + filters.environment;
+  fail(ErrorKind::Usage, fmt::format("--level: found {}; {} holds tasks{} of level {}", filters.level.value_or(-1), store.path(), of, fmt::join(levels, ", ")));
 }
 
 }  // namespace gauntlet

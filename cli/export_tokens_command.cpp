@@ -233,9 +233,9 @@ void run_export_tokens(const ExportTokensOptions& options, Context& context) {
   check(options);
   DocumentStyle style{.tokenizer = nullptr, .max_tokens = options.max_tokens};
   if (!options.text) style.tokenizer = std::make_shared<const Tokenizer>(Tokenizer::load(resolve_model(options.tokenizer)));
-  const auto source = options.oracle.empty()
-                          ? make_episode_source({.store = options.store, .run = options.run, .environment = options.environment, .level = options.level.value_or(-1), .min_score = options.min_score}, style)
-                          : make_oracle_source(oracle_request(options), style);
+  const EpisodeChoice episodes{
+      .store = options.store, .run = options.run, .environment = options.environment, .level = options.level.value_or(-1), .min_score = options.min_score};
+  const auto source = options.oracle.empty() ? make_episode_source(episodes, style) : make_oracle_source(oracle_request(options), style);
   source->make_maker();  // An unfit tokenizer is told before anything is written.
   ShardWriter writer({.folder = options.out,
                       .form = options.text ? DocumentForm::Text : DocumentForm::Tokens,
@@ -304,7 +304,10 @@ void add_export_tokens_command(CLI::App& parent, Context& context) {
                    {"Beside a trainer, until stopped", "gauntlet export tokens --oracle trip_planning --modes thinking:4,chat:1 --tokenizer tokenizer.json --most-waiting 8 --out tokens"},
                    {"Texts for training a tokenizer", "gauntlet export tokens --oracle trip_planning --text --count 2000 --out texts"},
                    {"What a local model sampled", "gauntlet export tokens --db t.db --tokenizer model --out sampled"}},
-      .exit_status = {{0, "done; with --oracle and without --count also when stopped by Ctrl-C, since nothing else ends it"}, {1, "fewer documents than --count, or none"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C before it was"}},
+      .exit_status = {{0, "done; with --oracle and without --count also when stopped by Ctrl-C, since nothing else ends it"},
+                      {1, "fewer documents than --count, or none"},
+                      {2, "wrong usage"},
+                      {3, "could not be done, or stopped by Ctrl-C before it was"}},
       .see_also = {"docs/exports.md"}};
   command->callback([options, &context] { run_export_tokens(*options, context); });
 }

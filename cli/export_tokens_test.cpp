@@ -207,7 +207,8 @@ TEST_CASE("a shard waits while too many lie in the folder") {
 TEST_CASE("where a shard has log-probabilities it says which were recorded: one of 0 is not the 0 of a token without") {
   const ScratchFolder folder;
   ShardWriter writer({.folder = folder.file("out"), .vocab = 10});
-  const ShardDocument without{.tokens = {.ids = {1, 2}, .learnt = {0, 1}, .logprobs = {}}, .level = 1}, with{.tokens = {.ids = {3, 4}, .learnt = {0, 1}, .logprobs = {0.0f, 0.0f}, .recorded = {0, 1}}, .level = 1};
+  const ShardDocument without{.tokens = {.ids = {1, 2}, .learnt = {0, 1}, .logprobs = {}}, .level = 1};
+  const ShardDocument with{.tokens = {.ids = {3, 4}, .learnt = {0, 1}, .logprobs = {0.0f, 0.0f}, .recorded = {0, 1}}, .level = 1};
   for (const auto* document : {&without, &with, &without}) writer.add(*document);
   writer.finish(Json::object());
   const Checkpoint file(folder.file("out") + "/tokens-00000.safetensors");

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::size_t kKeptTasks = 64;
 
-std::unique_ptr<Environment> make_environment(const std::string& name_or_path) { return std::make_unique<Environment>(std::make_shared<const EnvSpec>(load_env_spec(name_or_path))); }
+std::unique_ptr<Environment> make_environment(const std::string& name_or_path) {
+  return std::make_unique<Environment>(std::make_shared<const EnvSpec>(load_env_spec(name_or_path)));
+}
 
 /// What judging needs of a task. Rows give the optimum as people read it; it is a whole number of thousandths.
 Task task_of(const Json& truth) {

@@ -52,8 +52,8 @@ void print_report(const Json& report) {
   write_out(fmt::format("{:<10} {:>10} {:>9} {:>9} {:>9} {:>11} {:>14}\n", "recall %", "queries", "mean", "tenth", "least", "attainable", "of attainable"));
   const auto line = [](const std::string& name, const Json& row) {
     const auto percent = [&](const char* key) { return row.at(key).is_null() ? "–" : fmt::format("{:.2f}", 100 * row.at(key).get<double>()); };
-    write_out(fmt::format("{:<10} {:>10} {:>9} {:>9} {:>9} {:>11} {:>14}\n", name, row.at("queries").get<std::int64_t>(), percent("mean"), percent("tenth"), percent("least"), percent("attainable"),
-                          percent("of_attainable")));
+    write_out(fmt::format("{:<10} {:>10} {:>9} {:>9} {:>9} {:>11} {:>14}\n", name, row.at("queries").get<std::int64_t>(), percent("mean"), percent("tenth"),
+                          percent("least"), percent("attainable"), percent("of_attainable")));
   };
   for (std::size_t i = 0; i < report.at("layers").size(); ++i) line(fmt::format("layer {}", i), report.at("layers")[i]);
   line("all", report.at("all"));

@@ -12,6 +12,8 @@
 namespace gauntlet {
 namespace {
 
+constexpr std::string_view kSafeInShells = "_-./:@%+=,";  // beside letters and digits
+
 /// C0 and DEL, and the C1 controls, which are two bytes in UTF-8 and which terminals obey as well.
 bool has_control(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -36,8 +38,8 @@ void check_run_name(const std::string& name) {
 }
 
 std::string shell_word(std::string_view text) {
-  const bool safe = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) != 0 || std::string_view("_-./:@%+=,").find(static_cast<char>(c)) != std::string_view::npos; });
-  if (safe) return std::string(text);
+  const auto is_safe = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || kSafeInShells.find(c) != std::string_view::npos; };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), is_safe)) return std::string(text);
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";

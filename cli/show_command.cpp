@@ -58,7 +58,8 @@ void show_store(const Store& store, const ShowOptions& options) {
   if (more > 0) out += style.dim(fmt::format("and {} more (--limit 0 lists all)", more)) + "\n";
   out += "\n" + style.bold(fmt::format("{:<34} {:>9} {:>9} {:>9} {:>9}", "run", "requested", "episodes", "scored", "passed")) + "\n";
   for (const auto& line : runs) {
-    out += fmt::format("{:<34} {:>9} {:>9} {:>9} {:>9}\n", printable(field(line, "run")), field(line, "requested"), field(line, "episodes"), field(line, "scored"), field(line, "passed"));
+    out += fmt::format("{:<34} {:>9} {:>9} {:>9} {:>9}\n", printable(field(line, "run")), field(line, "requested"), field(line, "episodes"), field(line, "scored"),
+                       field(line, "passed"));
   }
   if (runs.empty()) out += style.dim("none yet; gauntlet bench makes one") + "\n";
   write_out(out);
@@ -102,7 +103,8 @@ void run_show(const ShowOptions& options) {
   }
   if (store.find_run(options.id)) return show_run(store, options.id, options);
   require(!is_number(options.id), ErrorKind::Usage,
-          fmt::format("looked for episode {} in {}, which does not hold it; gauntlet show --db {} --run NAME lists the episodes of a run", options.id, options.store, shell_word(options.store)));
+          fmt::format("looked for episode {} in {}, which does not hold it; gauntlet show --db {} --run NAME lists the episodes of a run", options.id, options.store,
+                      shell_word(options.store)));
   show_task(*TaskShelf(options.store).task(options.id), options);
 }
 

@@ -134,8 +134,9 @@ void show_episode(const StoredEpisode& stored, const ShowOptions& options) {
   if (options.json) return write_json_line(episode_json(stored));
   const Style style = Style::of_stdout();
   const Episode& episode = stored.episode;
-  std::string out = style.bold(fmt::format("episode {}", stored.episode_id)) + fmt::format("  run {}, task {}, sample {}{}\n\n", printable(episode.run_id), episode.task_id, episode.sample,
-                                                                                            episode.attempt > 0 ? fmt::format(", attempt {}", episode.attempt) : "");
+  const std::string attempt = episode.attempt > 0 ? fmt::format(", attempt {}", episode.attempt) : "";
+  std::string out = style.bold(fmt::format("episode {}", stored.episode_id));
+  out += fmt::format("  run {}, task {}, sample {}{}\n\n", printable(episode.run_id), episode.task_id, episode.sample, attempt);
   for (const auto& message : episode.messages) out += message_text(message, options.full, style);
   write_out(out + "\n" + verdict_text(episode, style));
 }

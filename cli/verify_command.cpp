@@ -164,17 +164,23 @@ void add_verify_command(CLI::App& app, Context& context) {
   command->add_option("--answer", options->answer, "A file with one answer, as an agent would hand it in; \"-\": standard input")->type_name("FILE");
   command->add_option("--ground-truth", options->ground_truth, "A file with the ground truth of an exported row, in place of --db and --task")->type_name("FILE");
   command->add_flag("--batch", options->batch, "Read lines {\"ground_truth\", \"answer\"} from standard input and write a verdict for each at once; no store is needed");
-  command->add_option("--spec", options->specs, "With --ground-truth or --batch: the file of an environment that does not come with the program; may be repeated")->type_name("FILE");
+  command->add_option("--spec", options->specs, "With --ground-truth or --batch: the file of an environment that does not come with the program; may be repeated")
+      ->type_name("FILE");
   command->add_flag("--json", options->json, "JSON on stdout: for an answer {value, summary, components: [{constraint, holds, explanation}]}; else one object for each difference");
   context.manuals[command] = {
       .description = "Needs no model: worlds are built again from the store, and answers are checked by the program that was derived from the task's requirements. Without further "
                      "options every stored episode is judged again. With --certificates each task goes through the gate again. With --task and --answer one answer is judged.\n\n"
-                     "--ground-truth and --batch judge by what rows of gauntlet export rl carry, without a store. In a batch ground_truth is the row's (a string that holds JSON, or the object), and answer is the text that the agent handed in, or null. Each line gets {value, summary, components} or {\"error\": {code, message}}, before the next is read: a trainer's reward function starts one process and keeps it.",
+                     "--ground-truth and --batch judge by what rows of gauntlet export rl carry, without a store. In a batch ground_truth is the row's (a "
+                     "string that holds JSON, or the object), and answer is the text that the agent handed in, or null. Each line gets {value, summary, components} or "
+                     "{\"error\": {code, message}}, before the next is read: a trainer's reward function starts one process and keeps it.",
       .examples = {{"Judge all episodes again", "gauntlet verify --db t.db"},
                    {"Re-make the evidence of every task", "gauntlet verify --db t.db --certificates"},
                    {"Judge one answer", "gauntlet verify --db t.db --task ID --answer answer.json --json"},
                    {"Judge many answers to the tasks of exported rows", "gauntlet verify --batch < answers.jsonl > verdicts.jsonl"}},
-      .exit_status = {{0, "nothing differs; the answer passes; or every line was judged"}, {1, "something differs; the answer does not pass; or a line could not be judged"}, {2, "wrong usage"}, {3, "could not be done, or stopped by Ctrl-C"}},
+      .exit_status = {{0, "nothing differs; the answer passes; or every line was judged"},
+                      {1, "something differs; the answer does not pass; or a line could not be judged"},
+                      {2, "wrong usage"},
+                      {3, "could not be done, or stopped by Ctrl-C"}},
       .see_also = {"docs/certificates.md"}};
   command->callback([options, command, &context] {
     options->store_given = command->count("--db") > 0;

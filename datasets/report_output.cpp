@@ -173,9 +173,9 @@ Json to_json(const Report& report) {
 
 std::string report_text(const Report& report) {
   const std::int64_t largest_k = report.overall.pass_at.empty() ? 1 : report.overall.pass_at.rbegin()->first;
-  std::string out =
-      fmt::format("run {}{}\nrequested {} = completed {} + failed {} + cancelled {} + missing {}\n\n", report.run.run_id,
-                  report.other_runs > 0 ? fmt::format(" (the last that an episode was stored for; other runs: {}, see --run)", report.other_runs) : "", report.requested, report.completed, report.failed, report.cancelled, report.missing);
+  const std::string others = report.other_runs > 0 ? fmt::format(" (the last that an episode was stored for; other runs: {}, see --run)", report.other_runs) : "";
+  std::string out = fmt::format("run {}{}\nrequested {} = completed {} + failed {} + cancelled {} + missing {}\n\n", report.run.run_id, others, report.requested,
+                                report.completed, report.failed, report.cancelled, report.missing);
   // Two tables, so that each fits a terminal of 100 columns.
   const auto groups = groups_of(report);
   out += outcome_head();
@@ -183,7 +183,8 @@ std::string report_text(const Report& report) {
   out += "\n" + effort_head(largest_k);
   for (const auto& [name, group] : groups) out += effort_row(name, *group, largest_k);
   const EffortMedians& medians = report.overall.medians;
-  out += has_effort(report.overall) ? fmt::format("\nmedian of an episode: {:.1f} s, {:.0f} completion tokens", medians.wall_ms / 1000, medians.completion_tokens) : "\nmedian of an episode: –";
+  out += "\nmedian of an episode: ";
+  out += has_effort(report.overall) ? fmt::format("{:.1f} s, {:.0f} completion tokens", medians.wall_ms / 1000, medians.completion_tokens) : "–";
   if (report.overall.calls > 0) out += fmt::format("\nmalformed calls: {} of {} ({:.2f} %)", report.overall.malformed_calls, report.overall.calls, 100 * malformed_share(report.overall));
   out += "\nstopped by:";
   for (const auto& [reason, count] : report.overall.stop_reasons) out += fmt::format(" {} {}", reason, count);

@@ -112,17 +112,18 @@ TEST_CASE("lines that cannot be judged are answered with an error each, and the 
     out[key] = value;
     return Json{{"ground_truth", out}, {"answer", "[]"}};
   };
-  const std::vector<std::pair<Json, std::string>> cases = {{"no JSON", "could not read the line as JSON"},
-                                                           {"[]", "expected an object with \"ground_truth\" and \"answer\", found []"},
-                                                           {{{"ground_truth", truth}}, "answer"},
-                                                           {{{"answer", "[]"}}, "ground_truth"},
-                                                           {{{"ground_truth", truth}, {"anwser", "[]"}}, "anwser"},
-                                                           {{{"ground_truth", 7}, {"answer", "[]"}}, "/ground_truth: expected an object or its text, found 7"},
-                                                           {{{"ground_truth", "{"}, {"answer", "[]"}}, "could not read the ground truth as JSON"},
-                                                           {changed("environment", "moon_base"), "found \"moon_base\", which does not come with this program; give the file of its spec with --spec"},
-                                                           {changed("env_sha256", std::string(64, '0')), "found 000000000000, another version of trip_planning"},
-                                                           {changed("world", 1), "/world: expected an object"},
-                                                           {changed("optimun", 1), "optimun"}};
+  const std::vector<std::pair<Json, std::string>> cases = {
+      {"no JSON", "could not read the line as JSON"},
+      {"[]", "expected an object with \"ground_truth\" and \"answer\", found []"},
+      {{{"ground_truth", truth}}, "answer"},
+      {{{"answer", "[]"}}, "ground_truth"},
+      {{{"ground_truth", truth}, {"anwser", "[]"}}, "anwser"},
+      {{{"ground_truth", 7}, {"answer", "[]"}}, "/ground_truth: expected an object or its text, found 7"},
+      {{{"ground_truth", "{"}, {"answer", "[]"}}, "could not read the ground truth as JSON"},
+      {changed("environment", "moon_base"), "found \"moon_base\", which does not come with this program; give the file of its spec with --spec"},
+      {changed("env_sha256", std::string(64, '0')), "found 000000000000, another version of trip_planning"},
+      {changed("world", 1), "/world: expected an object"},
+      {changed("optimun", 1), "optimun"}};
   std::vector<Json> lines;
   for (const auto& [line, message] : cases) lines.push_back(line);
   lines.push_back({{"ground_truth", truth}, {"answer", truth.at("oracle_answer")}});
