@@ -362,6 +362,29 @@ TEST_CASE("a conversation that does not end where a reply begins is refused") {
   }
 }
 
+TEST_CASE("results answer the calls whose ids they name, in whatever order they come") {
+  std::string seen;
+  const ServerStage stage([&](const std::string& prompt) {
+    seen = prompt;
+    return ScriptedReply{.text = "So.</think>ok"};
+  });
+  const auto call = [](const char* id, const char* city) {
+    return Json{{"id", id}, {"type", "function"}, {"function", {{"name", "get_weather"}, {"arguments", dump_json(Json{{"city", city}})}}}};
+  };
+  const auto result = [](const char* id, const char* content) { return Json{{"role", "tool"}, {"tool_call_id", id}, {"content", content}}; };
+  const Json calls = {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", {call("cA", "Oslo"), call("cB", "Rome")}}};
+  const auto answer = [&](const Json& messages) { return stage.chat({{"messages", messages}}); };
+  CHECK(answer({sample::user("hi"), calls, result("cB", "sun in Rome"), result("cA", "snow in Oslo")}).status == 200);
+  const std::string swapped = seen;
+  CHECK(answer({sample::user("hi"), calls, result("cA", "snow in Oslo"), result("cB", "sun in Rome")}).status == 200);
+  CHECK(seen == swapped);
+  const auto refused = answer({sample::user("hi"), calls, result("cA", "snow"), result("cA", "sun"), sample::user("and now?")});
+  CHECK(refused.status == 400);
+  CHECK(refused.json().at("error").at("param") == "messages[3].tool_call_id");
+  CHECK(answer({sample::user("hi"), calls, result("cA", "snow"), result("invented", "sun")}).status == 400);
+  CHECK(answer({sample::user("hi"), calls, result("cA", "snow"), sample::user("and now?")}).status == 400);
+}
+
 /// Lets through a fixed token and then the end.
 class OneToken : public TokenConstraint {
  public:

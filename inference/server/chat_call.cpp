@@ -7,6 +7,8 @@
 #include <limits>
 #include <set>
 
+#include "inference/server/tool_results.h"
+
 namespace gauntlet {
 namespace {
 
@@ -84,6 +86,7 @@ std::vector<Message> read_messages(RequestFields& fields, const ServerLimits& li
   if (list == nullptr || list->empty()) refuse_member("messages", "at least one message is required");
   std::vector<Message> out;
   for (std::size_t i = 0; i < list->size(); ++i) out.push_back(read_message((*list)[i], fmt::format("messages[{}]", i), limits));
+  order_tool_results(out);
   return out;
 }
 
