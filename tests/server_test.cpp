@@ -385,6 +385,16 @@ TEST_CASE("results answer the calls whose ids they name, in whatever order they 
   CHECK(answer({sample::user("hi"), calls, result("cA", "snow"), sample::user("and now?")}).status == 400);
 }
 
+TEST_CASE("requests made for vLLM are served where they ask for what is done anyway") {
+  const ServerStage stage(always("So.</think>ok"));
+  const Json neutral = {{"skip_special_tokens", true}, {"include_stop_str_in_output", false}, {"min_tokens", 0}, {"truncate_prompt_tokens", -1}, {"priority", 2}, {"structured_outputs", nullptr}};
+  CHECK(stage.chat(with(ask("hi"), neutral)).status == 200);
+  CHECK(stage.complete({{"prompt", "a"}, {"skip_special_tokens", true}, {"priority", 0}, {"echo", true}, {"add_special_tokens", false}}).status == 200);
+  CHECK(stage.chat(with(ask("hi"), {{"min_tokens", 3}})).json().at("error").at("param") == "min_tokens");
+  CHECK(stage.complete({{"prompt", "a"}, {"skip_special_tokens", false}}).status == 400);
+  CHECK(stage.post("/v1/chat/completions", {{"mesages", {sample::user("hi")}}}).json().at("error").at("param") == "mesages");
+}
+
 /// Lets through a fixed token and then the end.
 class OneToken : public TokenConstraint {
  public:

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "inference/server/tool_results.h"
+#include "inference/server/vllm_members.h"
 
 namespace gauntlet {
 namespace {
@@ -16,11 +17,8 @@ constexpr std::size_t kLongestName = 256;
 
 /// A string, or parts of which each is text. An assistant's message that only calls tools has none, and its parts are what some server once said.
 std::string read_content(RequestFields& fields, const ServerLimits& limits, Role role) {
-  const Json* content = fields.find("content");
-  if (content == nullptr) {
-    if (role != Role::Assistant) refuse_member(fields.place("content"), "this member is required");
-    return "";
-  }
+  const Json* content = role == Role::Assistant ? fields.find("content") : &fields.get("content");
+  if (content == nullptr) return "";
   if (content->is_string()) return content->get<std::string>();
   if (!content->is_array()) refuse_member(fields.place("content"), fmt::format("expected a string or an array of parts, found {}", shown(*content)));
   fields.array("content", limits.content_parts);
@@ -29,9 +27,8 @@ std::string read_content(RequestFields& fields, const ServerLimits& limits, Role
     RequestFields part((*content)[i], fmt::format("{}[{}]", fields.place("content"), i));
     const std::string type = part.text("type").value_or("text");
     if (type != "text" && type != "refusal") refuse_member(part.place("type"), fmt::format("found {}; accepted: text (this model reads text alone)", shown(type)));
-    const auto words = part.text(type);
-    if (!words) refuse_member(part.place(type), "this member is required");
-    text += *words;
+    part.get(type);
+    text += *part.text(type);
     part.ignore({"cache_control"});  // what others may keep for the next request is kept here anyway
     if (role != Role::Assistant) part.refuse_others();
   }
@@ -46,8 +43,8 @@ std::vector<ToolCall> read_calls(RequestFields& fields, const ServerLimits& limi
     RequestFields call((*calls)[i], fmt::format("{}[{}]", fields.place("tool_calls"), i));
     if (const auto type = call.text("type"); type && *type != "function") refuse_member(call.place("type"), fmt::format("found {}; accepted: function", shown(*type)));
     RequestFields function(call.get("function"), call.place("function"));
+    function.get("name");
     const auto name = function.text("name"), arguments = function.text("arguments");
-    if (!name) refuse_member(function.place("name"), "this member is required");
     // Clients write calls without arguments in several ways.
     const bool empty = !arguments || arguments->find_first_not_of(" \t\r\n") == std::string::npos;
     out.push_back({.id = call.text("id").value_or(""), .name = *name, .arguments = empty ? "{}" : *arguments});
@@ -62,6 +59,7 @@ Message read_message(const Json& value, const std::string& path, const ServerLim
       // A developer's message is what newer models call the system's. DeepSeek's own "developer" is another thing: a kind of user.
       {{"system", Role::System}, {"developer", Role::System}, {"user", Role::User}, {"assistant", Role::Assistant}, {"tool", Role::Tool}}};
   const auto known = std::find_if(kRoles.begin(), kRoles.end(), [&](const auto& entry) { return role == entry.first; });
+  if (!role) fields.refuse_misspelt("role");
   if (known == kRoles.end()) refuse_member(fields.place("role"), fmt::format("found {}; accepted: system, developer, user, assistant, tool", role ? shown(*role) : "nothing"));
   Message out;
   out.role = known->second;
@@ -83,6 +81,7 @@ Message read_message(const Json& value, const std::string& path, const ServerLim
 
 std::vector<Message> read_messages(RequestFields& fields, const ServerLimits& limits) {
   const Json* list = fields.array("messages", limits.messages);
+  if (list == nullptr) fields.refuse_misspelt("messages");
   if (list == nullptr || list->empty()) refuse_member("messages", "at least one message is required");
   std::vector<Message> out;
   for (std::size_t i = 0; i < list->size(); ++i) out.push_back(read_message((*list)[i], fmt::format("messages[{}]", i), limits));
@@ -98,9 +97,11 @@ struct OfferedTools {
 ToolSpec read_tool(const Json& value, const std::string& path, bool& strict) {
   RequestFields tool(value, path);
   const auto type = tool.text("type");
+  if (!type) tool.refuse_misspelt("type");
   if (type != "function") refuse_member(tool.place("type"), fmt::format("found {}; accepted: function", type ? shown(*type) : "nothing"));
   RequestFields function(tool.get("function"), tool.place("function"));
   const auto name = function.text("name");
+  if (!name) function.refuse_misspelt("name");
   if (!name || name->empty() || name->size() > kLongestName) refuse_member(function.place("name"), fmt::format("expected a name of 1 to {} bytes", kLongestName));
   const Json* parameters = function.object("parameters");
   strict = function.flag("strict").value_or(false) || strict;
@@ -155,8 +156,8 @@ std::optional<ConstraintWish> read_response_format(RequestFields& fields) {
   if (any) return ConstraintWish{.kind = ConstraintWish::Kind::JsonObject};
   if (type != "json_schema") refuse_member("response_format.type", fmt::format("found {}; accepted: text, json_object, json_schema", type ? shown(*type) : "nothing"));
   RequestFields named(inner.get("json_schema"), "response_format.json_schema");
+  named.get("schema");
   const Json* schema = named.object("schema");
-  if (schema == nullptr) refuse_member("response_format.json_schema.schema", "this member is required");
   named.ignore({"name", "description", "strict"});
   named.refuse_others();
   inner.refuse_others();
@@ -237,6 +238,8 @@ ChatCall parse_chat_call(const Json& body, const ServerLimits& limits, ThinkingM
     out.wish->parallel = out.parallel_calls;
   }
   ignore_harmless_members(fields);
+  read_vllm_members(fields);
+  read_vllm_chat_members(fields);
   fields.refuse_others();
   return out;
 }

@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "inference/server/vllm_members.h"
+
 namespace gauntlet {
 namespace {
 
@@ -62,6 +64,7 @@ CompletionCall parse_completion_call(const Json& body, const ServerLimits& limit
   if (const auto best = fields.integer("best_of", 1, limits.samples); best && *best != out.options.samples) refuse_member("best_of", "accepted: the value of n", "unsupported_parameter");
   if (const auto suffix = fields.text("suffix"); suffix && !suffix->empty()) refuse_member("suffix", "not supported by this server", "unsupported_parameter");
   ignore_harmless_members(fields);
+  read_vllm_members(fields);
   fields.refuse_others();
   return out;
 }

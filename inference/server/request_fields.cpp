@@ -70,7 +70,10 @@ const Json* RequestFields::find(std::string_view key) {
 
 const Json& RequestFields::get(std::string_view key) {
   const Json* found = find(key);
-  if (found == nullptr) refuse_member(place(key), "this member is required");
+  if (found == nullptr) {
+    refuse_misspelt(key);
+    refuse_member(place(key), "this member is required");
+  }
   return *found;
 }
 
@@ -121,12 +124,24 @@ const Json* RequestFields::object(std::string_view key) {
 
 void RequestFields::ignore(std::initializer_list<std::string_view> keys) { known_.insert(known_.end(), keys.begin(), keys.end()); }
 
+bool RequestFields::asked_for(std::string_view key) const { return std::find(known_.begin(), known_.end(), key) != known_.end(); }
+
+void RequestFields::refuse_unknown(const std::string& key, const std::string& nearest) const {
+  refuse_member(place(key), fmt::format("this member is not known{}", nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)), "unknown_parameter");
+}
+
+void RequestFields::refuse_misspelt(std::string_view key) const {
+  for (const auto& item : object_.items()) {
+    const std::string name = item.key().substr(0, kShownBytes);
+    if (!asked_for(item.key()) && !nearest_word(name, {std::string(key)}).empty()) refuse_unknown(name, std::string(key));
+  }
+}
+
 void RequestFields::refuse_others() {
   for (const auto& item : object_.items()) {
-    if (std::find(known_.begin(), known_.end(), item.key()) != known_.end()) continue;
+    if (asked_for(item.key())) continue;
     const std::string name = item.key().substr(0, kShownBytes);
-    const std::string nearest = nearest_word(name, {known_.begin(), known_.end()});
-    refuse_member(place(name), fmt::format("this member is not known{}", nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)), "unknown_parameter");
+    refuse_unknown(name, nearest_word(name, {known_.begin(), known_.end()}));
   }
 }
 

@@ -35,6 +35,8 @@ class RequestFields {
   const Json* array(std::string_view key, std::size_t most);
   const Json* object(std::string_view key);
 
+  /// For a member that is required and absent: refuses one that is near enough to be its misspelling, if there is one.
+  void refuse_misspelt(std::string_view key) const;
   /// Accepts a member without looking at it.
   void ignore(std::initializer_list<std::string_view> keys);
   /// Every member must have been asked for by now: a misspelt one never passes silently.
@@ -43,6 +45,9 @@ class RequestFields {
   std::string place(std::string_view key) const;
 
  private:
+  bool asked_for(std::string_view key) const;
+  [[noreturn]] void refuse_unknown(const std::string& key, const std::string& nearest) const;
+
   const Json& object_;
   std::string path_;
   std::vector<std::string_view> known_;

@@ -71,6 +71,14 @@ TEST_CASE("a member that nobody asked for is refused, and the nearest one is nam
   CHECK(refusal([&] { nested.refuse_others(); }).param == "messages[2].x");
 }
 
+TEST_CASE("a required member that is misspelt is told by its nearest name, one that is another's is not") {
+  const Json body = {{"mesages", 1}, {"model", "x"}, {"message", 1}};
+  RequestFields fields(body, "");
+  fields.ignore({"message"});
+  CHECK(refusal([&] { fields.get("messages"); }).message == "mesages: this member is not known; did you mean \"messages\"?");
+  CHECK(refusal([&] { fields.get("prompt"); }).message == "prompt: this member is required");
+}
+
 TEST_CASE("what a message quotes is short") {
   CHECK(shown(Json(std::string(10'000, 'x'))).size() <= 90);
   CHECK(shown(Json(std::vector<int>(1000, 1))) == "a long array");
