@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 #include "core/sha256.h"
@@ -92,48 +91,6 @@ void close_easiest_branch(const EnvSpec& spec, Candidate& candidate, const Json&
 
 }  // namespace
 
-const std::vector<std::string>& difficulty_entries() {
-  static const std::vector<std::string> kEntries = {"log10_density", "active_constraints", "coupling",         "minimal_tool_calls",
-                                                    "hops",          "distractor_share",   "answer_size",      "evidence_tokens"};
-  return kEntries;
-}
-
-DifficultyRequest parse_difficulty(const std::string& text) {
-  DifficultyRequest request;
-  std::size_t at = 0;
-  while (at <= text.size()) {
-    const std::size_t end = std::min(text.find(',', at), text.size());
-    const std::string part = text.substr(at, end - at);
-    at = end + 1;
-    const std::size_t equals = part.find('=');
-    const std::string name = equals == std::string::npos ? "level" : part.substr(0, equals);
-    const std::string value = equals == std::string::npos ? part : part.substr(equals + 1);
-    const auto number = [&](const std::string& digits) {
-      char* stop = nullptr;
-      const double parsed = std::strtod(digits.c_str(), &stop);
-      require(!digits.empty() && *stop == '\0' && std::isfinite(parsed), ErrorKind::Usage, fmt::format("difficulty \"{}\": \"{}\" is not a number", text, digits));
-      return parsed;
-    };
-    if (name == "level") {
-      const double level = number(value);
-      require(level >= 1 && level <= 5 && level == std::floor(level), ErrorKind::Usage, fmt::format("difficulty level: found {}; accepted: 1, 2, 3, 4, 5", value));
-      request.level = static_cast<int>(level);
-      continue;
-    }
-    const auto& entries = difficulty_entries();
-    require(std::find(entries.begin(), entries.end(), name) != entries.end(), ErrorKind::Usage,
-            fmt::format("difficulty \"{}\": unknown entry \"{}\"; accepted: level, {}", text, name, fmt::join(entries, ", ")));
-    const std::size_t dots = value.find("..");
-    require(dots != std::string::npos, ErrorKind::Usage, fmt::format("difficulty {}: found \"{}\"; accepted: LOW..HIGH, either side may be empty", name, value));
-    const std::string low = value.substr(0, dots);
-    const std::string high = value.substr(dots + 2);
-    const DifficultyRange range{.name = name, .low = low.empty() ? -1e18 : number(low), .high = high.empty() ? 1e18 : number(high)};
-    require(range.low <= range.high, ErrorKind::Usage, fmt::format("difficulty {}: found \"{}\"; accepted: LOW..HIGH with LOW not above HIGH", name, value));
-    request.ranges.push_back(range);
-  }
-  return request;
-}
-
 std::vector<int> task_levels(const EnvSpec& spec) {
   std::vector<int> levels;
   if (spec.tasks.is_object() && spec.tasks.contains("levels")) {
@@ -196,15 +153,7 @@ std::optional<Candidate> draw_candidate(const EnvSpec& spec, const DifficultyReq
   require(intro.is_string(), ErrorKind::Input, "/tasks/prompt/en: accepted: an array of one or more strings");
   candidate.prompt = expander.interpolate(intro.get<std::string>(), "/tasks/prompt") + "\n\n" +
                      render_requirements(candidate.problem, spec, "en") + "\n\n" + render_answer_form(candidate.problem, spec, "en");
-  for (const auto& item : get_object(source, "accept", path).items()) {
-    const std::string at = path + "/accept/" + item.key();
-    const Json& bounds = item.value();
-    const auto& entries = difficulty_entries();
-    require(std::find(entries.begin(), entries.end(), item.key()) != entries.end(), ErrorKind::Input, fmt::format("{}: unknown entry; accepted: {}", at, fmt::join(entries, ", ")));
-    require(bounds.is_array() && bounds.size() == 2 && bounds[0].is_number() && bounds[1].is_number() && bounds[0] <= bounds[1], ErrorKind::Input,
-            fmt::format("{}: found {}; accepted: [LOW, HIGH]", at, dump_json(bounds)));
-    candidate.accept.push_back({.name = item.key(), .low = bounds[0].get<double>(), .high = bounds[1].get<double>()});
-  }
+  candidate.accept = parse_accept(get_object(source, "accept", path), path + "/accept");
   for (const auto& range : difficulty.ranges) {
     const auto it = std::find_if(candidate.accept.begin(), candidate.accept.end(), [&](const auto& known) { return known.name == range.name; });
     it == candidate.accept.end() ? candidate.accept.push_back(range) : void(*it = range);

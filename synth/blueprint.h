@@ -10,28 +10,11 @@
 #include <vector>
 
 #include "core/task.h"
+#include "synth/difficulty.h"
 #include "synth/template.h"
 #include "verifiers/compiled.h"
 
 namespace gauntlet {
-
-/// Closed interval of one entry of the difficulty vector.
-struct DifficultyRange {
-  std::string name;
-  double low = 0.0;
-  double high = 0.0;
-};
-
-/// What is asked for: a level preset, and ranges that replace or narrow those of the preset.
-struct DifficultyRequest {
-  int level = 3;
-  std::vector<DifficultyRange> ranges;
-};
-
-/// "3", "level=3", or "level=4,minimal_tool_calls=30..40,log10_density=-9..-6". Throws Error(Usage) naming the entries.
-DifficultyRequest parse_difficulty(const std::string& text);
-/// Names of the difficulty vector's entries, in order.
-const std::vector<std::string>& difficulty_entries();
 
 struct Candidate {
   WorldKey key;

@@ -27,16 +27,6 @@ Candidate draw(int level, std::uint64_t from = 0, const std::string& named = "")
   }
 }
 
-std::string usage_problem(const std::string& text) {
-  try {
-    parse_difficulty(text);
-  } catch (const Error& error) {
-    CHECK(error.kind() == ErrorKind::Usage);
-    return error.what();
-  }
-  return "accepted";
-}
-
 std::string draw_problem(const std::function<void(Json&)>& change, ErrorKind kind) {
   Json document = trip().source;
   change(document["tasks"]);
@@ -97,33 +87,6 @@ void vary(Json& tree, const std::function<void(const std::string&)>& changed) {
 }
 
 }  // namespace
-
-TEST_CASE("a difficulty is a level, ranges of the vector, or both") {
-  CHECK(parse_difficulty("4").level == 4);
-  CHECK(parse_difficulty("level=2").level == 2);
-  CHECK(parse_difficulty("4").ranges.empty());
-  const DifficultyRequest both = parse_difficulty("level=4,minimal_tool_calls=30..40,log10_density=..-6.5");
-  CHECK(both.level == 4);
-  REQUIRE(both.ranges.size() == 2);
-  CHECK(both.ranges[0].name == "minimal_tool_calls");
-  CHECK(both.ranges[0].low == 30.0);
-  CHECK(both.ranges[0].high == 40.0);
-  CHECK(both.ranges[1].low < -1e17);
-  CHECK(both.ranges[1].high == -6.5);
-  CHECK(parse_difficulty("hops=3..").level == 3);
-}
-
-TEST_CASE("a wrong difficulty is a usage error that says what is accepted") {
-  CHECK(usage_problem("6") == "difficulty level: found 6; accepted: 1, 2, 3, 4, 5");
-  CHECK(usage_problem("2.5") == "difficulty level: found 2.5; accepted: 1, 2, 3, 4, 5");
-  CHECK(usage_problem("") == "difficulty \"\": \"\" is not a number");
-  CHECK(usage_problem("hard") == "difficulty \"hard\": \"hard\" is not a number");
-  CHECK(says(usage_problem("calls=1..2"), "unknown entry \"calls\"; accepted: level, log10_density, active_constraints"));
-  CHECK(says(usage_problem("hops=3"), "difficulty hops: found \"3\"; accepted: LOW..HIGH"));
-  CHECK(says(usage_problem("hops=a..3"), "\"a\" is not a number"));
-  CHECK(says(usage_problem("hops=4..3"), "accepted: LOW..HIGH with LOW not above HIGH"));
-  CHECK(says(usage_problem("hops=nan..3"), "\"nan\" is not a number"));
-}
 
 TEST_CASE("trip planning has levels 1 to 5 and the paper's task by name") {
   CHECK(task_levels(trip()) == std::vector<int>{1, 2, 3, 4, 5});
