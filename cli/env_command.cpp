@@ -7,6 +7,7 @@
 #include "cli/output.h"
 #include "core/error.h"
 #include "synth/blueprint.h"
+#include "synth/template_members.h"
 
 namespace gauntlet {
 namespace {
@@ -62,6 +63,7 @@ void check_spec(const std::string& file, bool json, Context& context) {
   const std::string text = read_text_file(file);
   try {
     const EnvSpec spec = parse_env_spec(parse_json(text, file), file);
+    require_template_members(spec, file);
     if (json) return write_json_line(Json{{"ok", true}, {"name", spec.name}, {"sha256", spec.sha256}});
     write_out(fmt::format("{}: good: {} with {} entities and {} tools\n", file, spec.name, spec.entities.size(), spec.tools.size()));
   } catch (const Error& error) {

@@ -94,7 +94,10 @@ void close_easiest_branch(const EnvSpec& spec, Candidate& candidate, const Json&
 std::vector<int> task_levels(const EnvSpec& spec) {
   std::vector<int> levels;
   if (spec.tasks.is_object() && spec.tasks.contains("levels")) {
-    for (const auto& item : spec.tasks["levels"].items()) levels.push_back(std::stoi(item.key()));
+    for (const auto& item : spec.tasks["levels"].items()) {
+      // Other keys are no levels (synth/template_members.h refuses them).
+      if (item.key().size() == 1 && item.key()[0] >= '1' && item.key()[0] <= '5') levels.push_back(item.key()[0] - '0');
+    }
   }
   return levels;
 }

@@ -16,6 +16,7 @@
 #include "synth/neighbours.h"
 #include "synth/recheck.h"
 #include "synth/seed_ranges.h"
+#include "synth/template_members.h"
 
 namespace gauntlet {
 namespace {
@@ -52,6 +53,7 @@ void produce(const SynthRequest& request, std::atomic<std::int64_t>& next, Resul
 
 SynthReport synthesize(const SynthRequest& request, const std::function<void(const Task&)>& sink, const CancelFlag& cancel) {
   require(request.count >= 1, ErrorKind::Usage, fmt::format("count: found {}; accepted: 1 or more", request.count));
+  require_template_members(*request.spec, fmt::format("environment {}", request.spec->name));
   if (request.named.empty()) {
     const auto levels = task_levels(*request.spec);
     require(!levels.empty(), ErrorKind::Usage, fmt::format("environment {} has no task templates, so tasks cannot be synthesised for it", request.spec->name));

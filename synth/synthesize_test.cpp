@@ -121,13 +121,21 @@ TEST_CASE("cancelling does not wait for a task: it takes effect while nothing ha
 TEST_CASE("an error in a worker or in the sink reaches the caller") {
   SynthRequest wrong = request(1, 2, 1);
   Json document = wrong.spec->source;
-  document["tasks"]["levels"]["1"].erase("slots");
+  document["tasks"]["levels"]["1"]["base"] = {"no constraint"};
   wrong.spec = std::make_shared<const EnvSpec>(parse_env_spec(document, "test"));
   CHECK_THROWS_AS(make(wrong), Error);
   const CancelFlag never{false};
   CHECK_THROWS_WITH_AS(synthesize(
                            request(1, 2, 1), [](const Task&) { fail(ErrorKind::Store, "the disk is full"); }, never),
                        "the disk is full", Error);
+}
+
+TEST_CASE("a misspelt member of the templates is refused before anything is drawn") {
+  SynthRequest wrong = request(1, 2, 1);
+  Json document = wrong.spec->source;
+  document["tasks"]["levels"]["1"]["objektive"] = {{"minimise", 1}};
+  wrong.spec = std::make_shared<const EnvSpec>(parse_env_spec(document, "test"));
+  CHECK_THROWS_WITH_AS(make(wrong), doctest::Contains("/tasks/levels/1/objektive: unknown member (did you mean \"objective\"?)"), Error);
 }
 
 TEST_CASE("a count below one and a domain without templates are usage errors") {

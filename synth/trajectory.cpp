@@ -13,6 +13,7 @@
 #include "synth/tutor.h"
 #include "synth/seed_ranges.h"
 #include "synth/solver.h"
+#include "synth/template_members.h"
 #include "verifiers/verify.h"
 
 namespace gauntlet {
@@ -28,6 +29,7 @@ TrajectorySource::TrajectorySource(TrajectoryRequest request)
       runtime_(std::make_shared<EnvRuntime>(request_.spec)),
       tools_(std::make_shared<const std::vector<ToolSpec>>(request_.spec->tool_specs())),
       planner_(*request_.spec) {
+  require_template_members(*request_.spec, fmt::format("environment {}", request_.spec->name));
   const auto known = task_levels(*request_.spec);
   require(!known.empty(), ErrorKind::Usage, fmt::format("environment {} has no task templates, so no tasks can be made for it (gauntlet env list tells which have)", request_.spec->name));
   std::uint64_t total = 0;

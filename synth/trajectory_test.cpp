@@ -143,5 +143,13 @@ TEST_CASE("levels that do not exist and weights of nothing are refused") {
   CHECK_THROWS_AS(TrajectorySource{wanted}, Error);
 }
 
+TEST_CASE("a misspelt member of the templates is refused") {
+  TrajectoryRequest wanted = request();
+  Json document = wanted.spec->source;
+  document["tasks"]["levels"]["1"]["objektive"] = {{"minimise", 1}};
+  wanted.spec = std::make_shared<const EnvSpec>(parse_env_spec(document, "test"));
+  CHECK_THROWS_WITH_AS(TrajectorySource{wanted}, doctest::Contains("/tasks/levels/1/objektive: unknown member"), Error);
+}
+
 }  // namespace
 }  // namespace gauntlet
