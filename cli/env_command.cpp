@@ -7,7 +7,7 @@
 #include "cli/output.h"
 #include "core/error.h"
 #include "synth/blueprint.h"
-#include "synth/template_members.h"
+#include "synth/template_trial.h"
 
 namespace gauntlet {
 namespace {
@@ -63,7 +63,7 @@ void check_spec(const std::string& file, bool json, Context& context) {
   const std::string text = read_text_file(file);
   try {
     const EnvSpec spec = parse_env_spec(parse_json(text, file), file);
-    require_template_members(spec, file);
+    check_templates(spec, file);
     if (json) return write_json_line(Json{{"ok", true}, {"name", spec.name}, {"sha256", spec.sha256}});
     write_out(fmt::format("{}: good: {} with {} entities and {} tools\n", file, spec.name, spec.entities.size(), spec.tools.size()));
   } catch (const Error& error) {
@@ -122,7 +122,8 @@ void add_env_command(CLI::App& app, Context& context) {
   check->add_option("FILE", *name, "The spec file")->required();
   check->add_flag("--json", *json, "One JSON object: ok, and name, sha256 or message");
   context.manuals[check] = {.description = "The schema first, then the meaning: references exist, generators fit their columns, and every tool's SQL compiles against the tables and "
-                                           "touches only what it declares. Places are JSON pointers into the document, such as /tools/3/statements/0.",
+                                           "touches only what it declares. Task templates are then tried as synth draws from them, in each of their branches: the members, fragments, "
+                                           "variables, slots and columns that they name exist. Places are JSON pointers into the document, such as /tools/3/statements/0.",
                             .examples = {{"Check a spec", "gauntlet env check library.json"}},
                             .exit_status = {{0, "the spec is good"}, {1, "it is not"}, {2, "wrong usage"}, {3, "the file could not be read"}},
                             .see_also = {"docs/environments.md", "envs/env_spec.schema.json"}};

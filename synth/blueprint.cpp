@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/sha256.h"
-#include "envs/generators.h"
+#include "synth/draft.h"
 #include "synth/solver.h"
 #include "verifiers/reference.h"
 #include "verifiers/render.h"
@@ -15,12 +15,12 @@
 namespace gauntlet {
 namespace {
 
-const Json& template_of(const EnvSpec& spec, int level, const std::string& named) {
+TemplatePlace template_of(const EnvSpec& spec, int level, const std::string& named) {
   require(spec.tasks.is_object(), ErrorKind::Usage, fmt::format("environment {} has no task templates, so tasks cannot be synthesised for it", spec.name));
   const std::string group = named.empty() ? "levels" : "named";
   const std::string key = named.empty() ? std::to_string(level) : named;
   const Json& templates = get_object(spec.tasks, group, "/tasks");
-  if (templates.contains(key)) return templates[key];
+  if (templates.contains(key)) return {.source = &templates[key], .path = fmt::format("/tasks/{}/{}", group, key)};
   std::vector<std::string> accepted;
   for (const auto& item : templates.items()) accepted.push_back(item.key());
   fail(ErrorKind::Usage, fmt::format("environment {} has no {} \"{}\"; accepted: {}", spec.name, named.empty() ? "difficulty level" : "named task", key, fmt::join(accepted, ", ")));
@@ -111,52 +111,34 @@ std::vector<std::string> named_tasks(const EnvSpec& spec) {
 }
 
 std::optional<Candidate> draw_candidate(const EnvSpec& spec, const DifficultyRequest& difficulty, const std::string& named, std::uint64_t seed) {
-  const Json& source = template_of(spec, difficulty.level, named);
-  const std::string path = fmt::format("/tasks/{}/{}", named.empty() ? "levels" : "named", named.empty() ? std::to_string(difficulty.level) : named);
-  // A named task is one certain task, so its template may fix the seed; a world made for it may be edited too.
-  const auto fixed = static_cast<std::uint64_t>(integer_or(source, "seed", 0, path));
-  Rng rng(mix_seed(fixed != 0 ? fixed : seed, hash_text(spec.name)));
-  Template expander(spec, get_object(spec.tasks, "fragments", "/tasks"), rng.split("template"));
-  for (const auto& item : get_object(source, "variables", path).items()) {
-    expander.set_variable(item.key(), expander.expand(item.value(), path + "/variables/" + item.key()));
-  }
+  const TemplatePlace place = template_of(spec, difficulty.level, named);
+  const Json& source = *place.source;
+  const std::uint64_t fixed = fixed_seed(place);
+  const Rng rng = draw_rng(spec, fixed != 0 ? fixed : seed);
+  Draft draft(spec, place, rng);
   Candidate candidate;
-  candidate.level = named.empty() ? difficulty.level : static_cast<int>(integer_or(source, "level", 0, path));
+  candidate.level = named.empty() ? difficulty.level : static_cast<int>(integer_or(source, "level", 0, place.path));
   candidate.named = named;
-  candidate.key.seed = rng.split("world").next();
-  candidate.key.parameters = expander.expand(get_object(source, "world", path), path + "/world");
-  if (source.contains("edits")) candidate.key.edits = get_array(source, "edits", path);
-  candidate.world = build_world(spec, candidate.key);
-
-  Json problem = {{"slots", expander.expand(get_member(source, "slots", path), path + "/slots")},
-                  {"constraints", expander.expand(get_member(source, "base", path), path + "/base")}};
-  candidate.base_constraints = problem["constraints"].size();
-  // Clauses without thresholds to fit (links between slots) shape the planted answer, or it would rarely meet them.
-  if (source.contains("structure")) {
-    for (auto& clause : expander.expand(source["structure"], path + "/structure")) problem["constraints"].push_back(std::move(clause));
-  }
-  const Problem frame = parse_problem(problem, "");
-  const CompiledProblem compiled(frame, *candidate.world);
+  candidate.key = draft.key();
+  candidate.world = draft.world();
+  candidate.base_constraints = draft.base_constraints();
+  const Problem frame = draft.problem();
+  const CompiledProblem compiled = draft.compiled(frame);
   Rng plant = rng.split("plant");
   const SearchResult planted = find_answer(compiled, plant, {.max_nodes = 20'000, .optimum = {}, .atom_positions = {}, .preference = {}});
   if (!planted.answer) return std::nullopt;
   const Json answer = Json::parse(answer_to_text(compiled, *planted.answer));
-  expander.set_planted({.problem = &frame, .world = candidate.world.get(), .answer = &answer});
-  for (auto& clause : expander.expand(get_member(source, "clauses", path), path + "/clauses")) problem["constraints"].push_back(std::move(clause));
-  if (source.contains("objective")) problem["objective"] = expander.expand(source["objective"], path + "/objective");
-  candidate.problem = parse_problem(problem, "");
+  draft.add_requirements({.problem = &frame, .world = candidate.world.get(), .answer = &answer});
+  candidate.problem = draft.problem();
   candidate.problem_json = to_json(candidate.problem);
   if (!reference_holds(candidate.problem, *candidate.world, answer)) return std::nullopt;  // e.g. no train between the planted cities
   Rng edits = rng.split("edits");
-  if (boolean_or(source, "close_branches", false, path)) close_easiest_branch(spec, candidate, answer, edits);
+  if (boolean_or(source, "close_branches", false, place.path)) close_easiest_branch(spec, candidate, answer, edits);
 
-  const Json& intros = get_array(get_object(spec.tasks, "prompt", "/tasks"), "en", "/tasks/prompt");
-  require(!intros.empty(), ErrorKind::Input, "/tasks/prompt/en: accepted: an array of one or more strings");
-  const Json& intro = intros[rng.split("intro").below(intros.size())];
-  require(intro.is_string(), ErrorKind::Input, "/tasks/prompt/en: accepted: an array of one or more strings");
-  candidate.prompt = expander.interpolate(intro.get<std::string>(), "/tasks/prompt") + "\n\n" +
+  const Json& introductions = introductions_of(spec);
+  candidate.prompt = draft.introduction(introductions, rng.split("intro").below(introductions.size())) + "\n\n" +
                      render_requirements(candidate.problem, spec, "en") + "\n\n" + render_answer_form(candidate.problem, spec, "en");
-  candidate.accept = parse_accept(get_object(source, "accept", path), path + "/accept");
+  candidate.accept = parse_accept(get_object(source, "accept", place.path), place.path + "/accept");
   for (const auto& range : difficulty.ranges) {
     const auto it = std::find_if(candidate.accept.begin(), candidate.accept.end(), [&](const auto& known) { return known.name == range.name; });
     it == candidate.accept.end() ? candidate.accept.push_back(range) : void(*it = range);

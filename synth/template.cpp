@@ -54,6 +54,14 @@ std::int64_t days_operand(const Json& value, const std::string& path) {
   return *days;
 }
 
+[[noreturn]] void unknown_name(const std::string& path, const char* what, const std::string& name, const std::vector<std::string>& known) {
+  const std::string nearest = nearest_word(name, known);
+  fail(ErrorKind::Input, fmt::format("{}: there is no {} \"{}\"{}; accepted: {}", path, what, name, nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest),
+                                     known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+}
+
+std::string fragment_path(const Json& name) { return "/tasks/fragments/" + name.get<std::string>(); }
+
 template <class T>
 void require_ordered(T low, T high, const Json& value, const std::string& path) {
   require_input(low <= high, [&] { return fmt::format("{}: found {}; accepted: the smaller one first", path, dump_json(value)); });
@@ -87,15 +95,36 @@ Template::Nesting::Nesting(Template& owner, const std::string& path) : owner_(ow
   ++owner.expanded_;
 }
 
-Template::Template(const EnvSpec& spec, const Json& fragments, Rng rng) : spec_(spec), fragments_(fragments), rng_(rng) {}
+std::size_t BranchTurns::next(const Json& place, std::size_t count) {
+  Turn& turn = turns_[&place];
+  turn.count = count;
+  return turn.taken++ % count;
+}
 
-const Json& Template::variable(const std::string& name) const {
+bool BranchTurns::all_taken() const {
+  return std::all_of(turns_.begin(), turns_.end(), [](const auto& item) { return item.second.taken >= item.second.count; });
+}
+
+Template::Template(const EnvSpec& spec, const Json& fragments, Rng rng, BranchTurns* turns) : spec_(spec), fragments_(fragments), rng_(rng), turns_(turns) {}
+
+const Json& Template::variable(const std::string& name, const std::string& path) const {
   const auto it = variables_.find(name);
   if (it != variables_.end()) return it->second;
   std::vector<std::string> names;
   for (const auto& [known, value] : variables_) names.push_back(known);
-  fail(ErrorKind::Input, fmt::format("the template names the variable \"{}\"; known: {}", name, fmt::join(names, ", ")));
+  unknown_name(path, "variable", name, names);
 }
+
+const Json& Template::find_fragment(const Json& name, const std::string& path) const {
+  const std::string wanted = text_operand(name, path);
+  const auto it = fragments_.find(wanted);
+  if (it != fragments_.end()) return *it;
+  std::vector<std::string> names;
+  for (const auto& item : fragments_.items()) names.push_back(item.key());
+  unknown_name(path, "fragment", wanted, names);
+}
+
+std::size_t Template::branch(const Json& place, std::size_t count) { return turns_ != nullptr ? turns_->next(place, count) : rng_.below(count); }
 
 std::string Template::interpolate(const std::string& text, const std::string& path) const {
   std::string out;
@@ -115,7 +144,7 @@ std::string Template::interpolate(const std::string& text, const std::string& pa
       offset = *whole;
       name.resize(sign);
     }
-    const Json& value = variable(name);
+    const Json& value = variable(name, path);
     require_input(sign == std::string::npos || value.is_number_integer(), [&] { return fmt::format("{}: \"{}\" counts from the variable \"{}\", which is {}; accepted: an integer", path, text, name, dump_json(value)); });
     if (value.is_number_integer()) {
       out += std::to_string(value.get<std::int64_t>() + offset);
@@ -137,17 +166,18 @@ Cell Template::cell(const Json& value, const std::string& path) { return number_
 
 /// The threshold is moved away from the planted value, never past it, so the planted answer always meets it.
 Json Template::fit(const Json& value, const std::string& path) {
-  require_input(planted_.answer != nullptr, [&] { return path + ": \"$fit\" needs a planted answer; it belongs into clauses"; });
+  require_input(planted_.problem != nullptr, [&] { return path + ": \"$fit\" needs a planted answer; it belongs into clauses"; });
   if (value.contains("when")) {
     const Node condition = parse_node(expand(value["when"], path + "/when"), path + "/when");
     require_slots(condition, *planted_.problem, path + "/when");
-    if (!reference_predicate(*planted_.problem, *planted_.world, *planted_.answer, condition)) {
+    const bool holds = planted_.answer != nullptr ? reference_predicate(*planted_.problem, *planted_.world, *planted_.answer, condition) : branch(value, 2) == 0;
+    if (!holds) {
       return expand(get_member(value, "otherwise", path), path + "/otherwise");
     }
   }
   const Node measured = parse_node(expand(get_member(value, "of", path), path + "/of"), path + "/of");
   require_slots(measured, *planted_.problem, path + "/of");
-  const auto planted = reference_value(*planted_.problem, *planted_.world, *planted_.answer, measured);
+  const auto planted = planted_.answer != nullptr ? reference_value(*planted_.problem, *planted_.world, *planted_.answer, measured) : Cell{0};
   require_input(planted.has_value(), [&] { return path + "/of: is undefined for the planted answer"; });
   const Json& slack = operands(get_member(value, "slack", path), 2, path + "/slack");
   const Cell step = cell(get_member(value, "round", path), path + "/round");
@@ -167,8 +197,8 @@ Json Template::special(const std::string& form, const Json& value, const std::st
   const std::string at = path + "/" + form;
   const Json& given = value[form];
   if (form == "$use") {
-    const std::string name = text_operand(given, at);
-    return expand(get_member(fragments_, name, "/fragments"), "/fragments/" + name);
+    const Json& fragment = find_fragment(given, at);
+    return expand(fragment, fragment_path(given));
   }
   if (form == "$int") {
     operands(given, 2, at);
@@ -205,7 +235,8 @@ Json Template::special(const std::string& form, const Json& value, const std::st
   }
   if (form == "$pick") {
     require_input(given.is_array() && !given.empty(), [&] { return fmt::format("{}: found {}; accepted: an array of one or more", at, dump_json(given)); });
-    return expand(given[rng_.below(given.size())], at);
+    const std::size_t chosen = branch(given, given.size());
+    return expand(given[chosen], fmt::format("{}/{}", at, chosen));
   }
   if (form == "$fit") return fit(given, at);
   if (form == "$let") {
@@ -222,21 +253,23 @@ Json Template::special(const std::string& form, const Json& value, const std::st
   fail(ErrorKind::Input, fmt::format("{}: unknown form \"{}\"{}; accepted: {}", path, form, nearest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", nearest), fmt::join(forms, ", ")));
 }
 
-void Template::expand_into(const Json& item, Json& out, const std::string& path) {
+void Template::expand_into(const Json& item, Json& out, const std::string& path, std::vector<std::string>* places) {
   if (!is_spliced(item)) {
     out.push_back(expand(item, path));
+    if (places != nullptr) places->push_back(path);
     return;
   }
   const Nesting nesting(*this, path);
   const std::string form = item.begin().key();
   const Json& given = item[form];
   const std::string at = path + "/" + form;
-  const auto append = [&](const Json& list) {
-    require_input(list.is_array(), [&] { return fmt::format("{}: expected an array", path); });
-    for (std::size_t i = 0; i < list.size(); ++i) expand_into(list[i], out, path + "/" + std::to_string(i));
+  const auto append = [&](const Json& list, const std::string& where) {
+    require_input(list.is_array(), [&] { return fmt::format("{}: expected an array", where); });
+    for (std::size_t i = 0; i < list.size(); ++i) expand_into(list[i], out, where + "/" + std::to_string(i), places);
   };
   if (form == "$splice") {
-    append(get_member(fragments_, text_operand(given, at), "/fragments"));
+    const Json& list = find_fragment(given, at);
+    append(list, fragment_path(given));
   } else if (form == "$for") {
     const std::string name = text_operand(given, at);
     const auto from = integer(get_member(item, "from", path), path + "/from");
@@ -245,7 +278,7 @@ void Template::expand_into(const Json& item, Json& out, const std::string& path)
     const auto before = variables_;
     for (std::int64_t i = from; i <= to; ++i) {
       variables_[name] = i;
-      append(get_member(item, "do", path));
+      append(get_member(item, "do", path), path + "/do");
     }
     variables_ = before;
   } else if (form == "$if") {
@@ -254,11 +287,13 @@ void Template::expand_into(const Json& item, Json& out, const std::string& path)
     const auto b = integer(given[2], at);
     const std::string op = text_operand(given[1], at);
     require_input(op == ">" || op == "<" || op == "==", [&] { return fmt::format("{}: found \"{}\"; accepted: >, <, ==", at, op); });
-    if ((op == ">" && a > b) || (op == "<" && a < b) || (op == "==" && a == b)) append(get_member(item, "do", path));
+    if ((op == ">" && a > b) || (op == "<" && a < b) || (op == "==" && a == b)) append(get_member(item, "do", path), path + "/do");
   } else if (form == "$maybe") {
     const auto chance = integer(given, at);
     require_input(chance >= 0 && chance <= 1'000'000, [&] { return fmt::format("{}: found {}; accepted: 0 to 1000000", at, chance); });
-    if (rng_.chance(static_cast<std::uint32_t>(chance))) append(get_member(item, "do", path));
+    const bool certain = chance == 0 || chance == 1'000'000;
+    const bool taken = turns_ != nullptr && !certain ? turns_->next(item, 2) == 0 : rng_.chance(static_cast<std::uint32_t>(chance));
+    if (taken) append(get_member(item, "do", path), path + "/do");
   } else {
     const Json& options = get_array(item, "of", path);
     const bool range = given.is_array();
@@ -268,10 +303,14 @@ void Template::expand_into(const Json& item, Json& out, const std::string& path)
     const auto wanted = range ? rng_.range(low, high) : low;
     std::vector<std::size_t> order(options.size());
     std::iota(order.begin(), order.end(), 0);
-    rng_.shuffle(order);
+    if (turns_ == nullptr) {
+      rng_.shuffle(order);
+    } else if (!order.empty()) {
+      std::rotate(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(turns_->next(item, order.size())), order.end());
+    }
     order.resize(static_cast<std::size_t>(wanted));
     std::sort(order.begin(), order.end());
-    for (const std::size_t i : order) expand_into(options[i], out, fmt::format("{}/of/{}", path, i));
+    for (const std::size_t i : order) expand_into(options[i], out, fmt::format("{}/of/{}", path, i), places);
   }
 }
 
@@ -279,13 +318,32 @@ Json Template::expand_object(const Json& value, const std::string& path) {
   if (!value.empty() && value.begin().key().starts_with('$') && !is_spliced(value)) return special(value.begin().key(), value, path);
   if (is_spliced(value)) {
     Json list = Json::array();
-    expand_into(value, list, path);
+    expand_into(value, list, path, nullptr);
     return list;
   }
   Json out = Json::object();
   for (const auto& item : value.items()) {
     require_input(!item.key().starts_with('$'), [&] { return fmt::format("{}: the form \"{}\" must be the first member of its object", path, item.key()); });
     out[interpolate(item.key(), path)] = expand(item.value(), path + "/" + item.key());
+  }
+  return out;
+}
+
+Json Template::expand_list(const Json& list, const std::string& path, std::vector<std::string>& places) {
+  const Nesting nesting(*this, path);
+  Json out = Json::array();
+  if (is_spliced(list)) {
+    expand_into(list, out, path, &places);
+  } else if (list.is_object() && list.contains("$use")) {
+    const std::string at = path + "/$use";
+    const Json& fragment = find_fragment(list["$use"], at);
+    out = expand_list(fragment, fragment_path(list["$use"]), places);
+  } else if (list.is_array()) {
+    for (std::size_t i = 0; i < list.size(); ++i) expand_into(list[i], out, path + "/" + std::to_string(i), &places);
+  } else {
+    out = expand(list, path);
+    require_input(out.is_array(), [&] { return fmt::format("{}: found {}; accepted: an array", path, out.type_name()); });
+    places.insert(places.end(), out.size(), path);
   }
   return out;
 }
@@ -297,7 +355,7 @@ Json Template::expand(const Json& value, const std::string& path) {
     result = expand_object(value, path);
   } else if (value.is_array()) {
     result = Json::array();
-    for (std::size_t i = 0; i < value.size(); ++i) expand_into(value[i], result, path + "/" + std::to_string(i));
+    for (std::size_t i = 0; i < value.size(); ++i) expand_into(value[i], result, path + "/" + std::to_string(i), nullptr);
   } else if (value.is_string()) {
     const auto text = value.get<std::string>();
     if (text.starts_with("{@") && text.ends_with("}")) {

@@ -20,6 +20,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "core/rng.h"
 #include "envs/env_spec.h"
@@ -27,24 +28,40 @@
 
 namespace gauntlet {
 
-/// What "$fit" measures; null while no answer is planted yet.
+/// What "$fit" measures; null while no answer is planted yet. With a problem and no answer every value counts as 0: enough to try a template.
 struct PlantedAnswer {
   const Problem* problem = nullptr;
   const World* world = nullptr;
   const Json* answer = nullptr;
 };
 
+/// The branches of a template in turn, in place of chance: a few expansions see all of them.
+class BranchTurns {
+ public:
+  /// Which of `count` branches at this place of the template it is now.
+  std::size_t next(const Json& place, std::size_t count);
+  /// Whether each branch of every place that was come to has been taken.
+  bool all_taken() const;
+
+ private:
+  struct Turn {
+    std::size_t count = 0, taken = 0;
+  };
+  std::map<const Json*, Turn> turns_;
+};
+
 class Template {
  public:
-  /// `fragments` must outlive it.
-  Template(const EnvSpec& spec, const Json& fragments, Rng rng);
+  /// `fragments` and `turns` must outlive it. Without turns, branches are drawn.
+  Template(const EnvSpec& spec, const Json& fragments, Rng rng, BranchTurns* turns = nullptr);
 
   void set_variable(const std::string& name, Json value) { variables_[name] = std::move(value); }
-  const Json& variable(const std::string& name) const;
   void set_planted(const PlantedAnswer& planted) { planted_ = planted; }
 
-  /// Throws Error(Input) with the path inside the template.
+  /// Throws Error(Input) with the path inside the document.
   Json expand(const Json& value, const std::string& path);
+  /// An array, or a form that gives one, with the place in the document that each element of the result stands at.
+  Json expand_list(const Json& list, const std::string& path, std::vector<std::string>& places);
   /// Placeholders only.
   std::string interpolate(const std::string& text, const std::string& path) const;
 
@@ -61,8 +78,11 @@ class Template {
     Template& owner_;
   };
 
+  const Json& variable(const std::string& name, const std::string& path) const;
+  const Json& find_fragment(const Json& name, const std::string& path) const;
+  std::size_t branch(const Json& place, std::size_t count);
   Json expand_object(const Json& value, const std::string& path);
-  void expand_into(const Json& item, Json& out, const std::string& path);
+  void expand_into(const Json& item, Json& out, const std::string& path, std::vector<std::string>* places);
   Json fit(const Json& value, const std::string& path);
   Json special(const std::string& form, const Json& value, const std::string& path);
   std::int64_t integer(const Json& value, const std::string& path);
@@ -71,6 +91,7 @@ class Template {
   const EnvSpec& spec_;
   const Json& fragments_;
   Rng rng_;
+  BranchTurns* turns_;
   std::map<std::string, Json> variables_;
   std::map<std::string, Json> bound_;
   PlantedAnswer planted_;

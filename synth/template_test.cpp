@@ -113,7 +113,7 @@ TEST_CASE("loops, conditions, chances and samples make array elements") {
   CHECK(drawn(R"([{"$sample": 2, "of": [1, 2, 3]}])") == std::set<std::string>{"[1,2]", "[1,3]", "[2,3]"});
   CHECK(drawn(R"([{"$sample": [0, 1], "of": [1, 2]}])") == std::set<std::string>{"[]", "[1]", "[2]"});
   // The loop variable ends with the loop.
-  CHECK(says(refusal(R"([{"$for": "i", "from": 1, "to": 2, "do": [1]}, "{i}"])"), "names the variable \"i\"; known: d, days"));
+  CHECK(says(refusal(R"([{"$for": "i", "from": 1, "to": 2, "do": [1]}, "{i}"])"), "/t/1: there is no variable \"i\""));
 }
 
 TEST_CASE("what $let binds is drawn once and ends with its body") {
@@ -149,14 +149,14 @@ TEST_CASE("equal seeds expand to equal texts") {
 }
 
 TEST_CASE("every mistake in a template is told with its path") {
-  CHECK(says(refusal(R"("{nme}")"), "names the variable \"nme\"; known: d, days, name, ratio"));
+  CHECK(says(refusal(R"("{nme}")"), "/t: there is no variable \"nme\" (did you mean \"name\"?); accepted: d, days, name, ratio"));
   CHECK(says(refusal(R"("{name")"), "/t: \"{name\" has an open brace without its end"));
   CHECK(says(refusal(R"("{d-x}")"), "/t: found \"{d-x}\"; accepted: a variable, plus or minus a whole number"));
   CHECK(says(refusal(R"("{name-1}")"), "counts from the variable \"name\", which is \"Leshan\"; accepted: an integer"));
   CHECK(says(refusal(R"("{=name}")"), "/t: {=name} is \"Leshan\"; accepted: an integer"));
-  CHECK(says(refusal(R"({"$use": "f"})"), "\"f\""));
+  CHECK(says(refusal(R"({"$use": "f"})"), "/t/$use: there is no fragment \"f\"; accepted: none"));
   CHECK(says(refusal(R"({"$use": 1})"), "/t/$use: found 1; accepted: a string"));
-  CHECK(says(refusal(R"({"$splice": "f"})", R"({"f": 1})"), "/t: expected an array"));
+  CHECK(says(refusal(R"({"$splice": "f"})", R"({"f": 1})"), "/tasks/fragments/f: expected an array"));
   CHECK(says(refusal(R"({"$int": [1]})"), "/t/$int: found [1]; accepted: an array of 2"));
   CHECK(says(refusal(R"({"$int": [3, 1]})"), "/t/$int: found [3,1]; accepted: the smaller one first"));
   CHECK(says(refusal(R"({"$int": [3, "{name}"]})"), "/t/$int: expected an integer, found \"Leshan\""));
