@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <unordered_set>
@@ -217,6 +218,8 @@ Json parse_json(std::string_view text, std::string_view what) {
 }
 
 std::string read_text_file(const std::string& path) {
+  std::error_code ignored;
+  require(!std::filesystem::is_directory(path, ignored), ErrorKind::Input, fmt::format("could not read {}: it is a folder; accepted: a file", path));
   std::ifstream file(path, std::ios::binary);
   if (!file) fail(ErrorKind::Input, fmt::format("could not open {}: {}", path, std::strerror(errno)));
   std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};

@@ -36,6 +36,11 @@ TEST_CASE("a duplicate key, trailing text and too deep nesting are refused with 
   CHECK(error_of(std::string(200, '[') + std::string(200, ']')).empty());
 }
 
+TEST_CASE("a folder given as a file is told as a folder") {
+  CHECK_THROWS_WITH_AS(gauntlet::read_text_file("/tmp"), "could not read /tmp: it is a folder; accepted: a file", gauntlet::Error);
+  CHECK_THROWS_WITH_AS(gauntlet::read_json_file("/tmp"), "could not read /tmp: it is a folder; accepted: a file", gauntlet::Error);
+}
+
 TEST_CASE("reading takes time in proportion to the text, however many keys one object has") {
   constexpr int kKeys = 300'000;
   std::string text = "{";

@@ -76,6 +76,7 @@ TEST_CASE("values out of range are told with what is accepted, and nothing is wr
       {{"env", "dump", "bookings", "--task", "t", "--out", "w.db"}, 2, {"give an environment or --task, not both"}},
       {{"synth", "bookings"}, 2, {"environment bookings has no task templates"}},
       {{"demo", "--count", "0"}, 2, {"--count: found 0; accepted: 1 to 1000"}},
+      {{"synth", "trip_planning", "--difficulty", "abc"}, 2, {"found \"abc\"; accepted: 1, 2, 3, 4, 5, or figures with ranges"}},
   };
   for (const auto& refusal : refusals) check_refusal(refusal, folder.path());
   CHECK(std::filesystem::is_empty(folder.path()));
@@ -150,6 +151,8 @@ TEST_CASE("files that are no stores are refused and left as they are") {
       {{"report", "--db", newer}, 3, {"999"}},
       {{"bench", "--db", newer}, 3, {"999"}},
       {{"doctor", "--db", folder.path()}, 3, {folder.path()}},
+      {{"env", "check", folder.path()}, 3, {folder.path() + ": it is a folder; accepted: a file"}},
+      {{"synth", folder.path(), "--count", "1", "--db", folder.file("t.db")}, 3, {folder.path() + ": it is a folder; accepted: a file"}},
       {{"synth", "trip_planning", "--count", "1", "--db", folder.file("no/such/folder/t.db")}, 3, {"no/such/folder/t.db"}},
   };
   for (const auto& refusal : refusals) check_refusal(refusal, folder.path());
