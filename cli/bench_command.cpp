@@ -12,6 +12,7 @@
 
 #include "agent/progress.h"
 #include "agent/runner.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "cli/version.h"
 #include "core/error.h"
@@ -241,7 +242,7 @@ void add_bench_command(CLI::App& app, Context& context) {
   command->add_option("--run", o.run, "Name of the run; default: made from the configuration, so that the same command resumes")->type_name("NAME");
   command->add_option("--repeats", o.repeats, "Episodes of each task (the largest k of pass@k)")->type_name("N")->capture_default_str();
   command->add_option("--in-flight", o.in_flight, "Episodes at once")->type_name("N")->capture_default_str();
-  command->add_option("--seed", o.seed, "Seed of everything that is drawn")->type_name("SEED")->capture_default_str();
+  check_seed(command->add_option("--seed", o.seed, "Seed of everything that is drawn")->type_name("SEED")->capture_default_str());
   command->add_option("--environment", o.environment, "Only tasks of this environment")->type_name("NAME");
   const auto set_level = [options](int level) { options->level = whole_number("--level", level, 0); };
   command->add_option_function<int>("--level", set_level, "Only tasks of this difficulty level; 0: tasks without one")->type_name("N");

@@ -4,6 +4,7 @@
 
 #include "cli/context.h"
 #include "cli/environments.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "synth/blueprint.h"
@@ -136,7 +137,7 @@ void add_env_command(CLI::App& app, Context& context) {
   dump_command->add_option("--db", options->store, "The store that holds the task")->type_name("FILE")->capture_default_str();
   dump_command->add_option("--task", options->task, "The world of this task")->type_name("ID");
   dump_command->add_option("--domain", options->domain, "The same as ENVIRONMENT")->type_name("DOMAIN");
-  dump_command->add_option("--seed", options->seed, "With an environment: seed of the world")->type_name("SEED")->capture_default_str();
+  check_seed(dump_command->add_option("--seed", options->seed, "With an environment: seed of the world")->type_name("SEED")->capture_default_str());
   context.manuals[dump_command] = {.description = "",
                                    .examples = {{"Look into the world of a task", "gauntlet env dump --db t.db --task ID --out world.db && sqlite3 world.db 'SELECT * FROM hotel'"},
                                                 {"A world of a built-in environment", "gauntlet env dump trip_planning --seed 7 --out world.db"}},

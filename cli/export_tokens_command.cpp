@@ -13,6 +13,7 @@
 #include "cli/builtin_model.h"
 #include "cli/document_source.h"
 #include "cli/export_filters.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "cli/version.h"
 #include "core/error.h"
@@ -279,7 +280,8 @@ void add_export_tokens_command(CLI::App& parent, Context& context) {
   command->add_option("--levels", o.levels, "With --oracle: difficulty levels and their weights, 1:2,2:3,5:0.2; default: all alike")->type_name("LEVELS");
   command->add_option("--expert", o.expert, "With --oracle: who plays: tutor (works in small steps and writes each one down; other tasks than it knows go to the oracle) or oracle")->type_name("NAME")->capture_default_str();
   command->add_option("--modes", o.modes, "With --oracle: thinking and chat with their weights, thinking:4,chat:1")->type_name("MODES")->capture_default_str();
-  command->add_option("--seed", o.seed, "With --oracle: equal seeds give equal documents, with any number of threads; no task is one that synth makes")->type_name("SEED")->capture_default_str();
+  check_seed(command->add_option("--seed", o.seed, "With --oracle: equal seeds give equal documents, with any number of threads; no task is one that synth makes")
+                 ->type_name("SEED")->capture_default_str());
   command->add_option("--exclude", o.exclude, "With --oracle: a list of what must not be made, as synth's")->type_name("FILE");
   command->add_option("--db", o.store, "The store whose episodes are exported")->type_name("FILE");
   command->add_option("--run", o.run, "With --db: only this run; default: all")->type_name("NAME");

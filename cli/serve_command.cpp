@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "cli/builtin_model.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "inference/server/http_front.h"
@@ -89,7 +90,7 @@ void add_serve_command(CLI::App& app, Context& context) {
   model->add_option("--api-key-env", o.api_key_env, "Environment variable that holds keys, separated by commas")->type_name("VARIABLE");
   model->add_option("--served-name", o.name, "The model's name to clients; default: the folder's")->type_name("NAME");
   model->add_option("--mode", o.mode, "thinking or chat, for requests that do not say")->type_name("MODE")->capture_default_str();
-  model->add_option("--seed", o.seed, "Seed of requests that bring none; default: another at every start")->type_name("SEED");
+  check_seed(model->add_option("--seed", o.seed, "Seed of requests that bring none; default: another at every start")->type_name("SEED"));
   add_local_engine_options(*model, o.local);
   model->add_option("--max-running", o.local.max_running, "Sequences in a batch")->type_name("N")->capture_default_str();
   model->add_option("--connections", o.limits.connections, "Clients at once")->type_name("N")->capture_default_str();

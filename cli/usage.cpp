@@ -34,7 +34,7 @@ std::string translated(const CLI::App& command, const CLI::ParseError& error) {
   if (text.starts_with(unconverted) && equals != std::string::npos) {
     const std::string name = text.substr(unconverted.size(), equals - unconverted.size());
     const CLI::Option* option = command.get_option_no_throw(name);
-    const bool whole = option != nullptr && (option->get_type_name() == "N" || option->get_type_name() == "SEED");
+    const bool whole = option != nullptr && option->get_type_name() == "N";
     return fmt::format("{}: found \"{}\"; accepted: {}", name, text.substr(equals + 3), whole ? "a whole number" : "a number");
   }
   if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && text.ends_with(" is required")) {
