@@ -231,7 +231,7 @@ void add_bench_command(CLI::App& app, Context& context) {
   command->group("Make tasks and run agents");
   auto options = std::make_shared<BenchOptions>();
   BenchOptions& o = *options;
-  command->add_option("--db", o.store, "The store with the tasks; episodes go there too")->type_name("FILE")->capture_default_str();
+  check_path(command->add_option("--db", o.store, "The store with the tasks; episodes go there too")->type_name("FILE")->capture_default_str());
   command->add_option("--model", o.model.model, "builtin (the model that comes with this program), oracle, tutor, noop, constant, echo, random, greedy, replay:RUN, a checkpoint's folder, or the URL of an OpenAI-compatible endpoint")->type_name("MODEL")->capture_default_str();
   command->add_option("--model-name", o.model.model_name, "Model at the endpoint; default: the first that it lists")->type_name("NAME");
   command->add_option("--api-key-env", o.model.api_key_env, "Environment variable that holds the endpoint's key; default: no key is sent")->type_name("VARIABLE");

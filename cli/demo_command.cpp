@@ -9,6 +9,7 @@
 #include "cli/environments.h"
 #include "cli/export_command.h"
 #include "cli/export_tokens_command.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "cli/show_command.h"
 #include "cli/synth_command.h"
@@ -189,7 +190,7 @@ void add_demo_command(CLI::App& app, Context& context) {
   command->group("Make tasks and run agents");
   auto options = std::make_shared<DemoOptions>();
   command->add_option("--model", options->model.model, "Who plays: builtin (the model that comes with this program), a checkpoint's folder, or anything that bench takes")->type_name("MODEL")->capture_default_str();
-  command->add_option("--out", options->folder, "Folder for the store and the exports; a second call resumes")->type_name("DIR")->capture_default_str();
+  check_path(command->add_option("--out", options->folder, "Folder for the store and the exports; a second call resumes")->type_name("DIR")->capture_default_str());
   command->add_option("--count", options->count, "Tasks of each difficulty level")->type_name("N")->capture_default_str();
   add_local_engine_options(*command, options->model.local);
   context.manuals[command] = {.description = "Makes trip-planning tasks of three difficulty levels and the instance of the DeepSeek-V3.2 paper, runs the built-in model through them with its thinking kept, "

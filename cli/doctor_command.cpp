@@ -9,6 +9,7 @@
 #include "cli/builtin_model.h"
 #include "cli/context.h"
 #include "cli/model_command.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "cli/version.h"
 #include "core/error.h"
@@ -95,7 +96,7 @@ void add_doctor_command(CLI::App& app, Context& context) {
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  command->add_option("--db", options->store, "Check this store too: integrity, references, invariants")->type_name("FILE");
+  check_path(command->add_option("--db", options->store, "Check this store too: integrity, references, invariants")->type_name("FILE"));
   command->add_flag("--json", options->json, "One JSON object");
   context.manuals[command] = {.description = "",
                               .examples = {{"Is this store sound?", "gauntlet doctor --db t.db"}},

@@ -133,8 +133,8 @@ void add_env_command(CLI::App& app, Context& context) {
   CLI::App* dump_command = env->add_subcommand("dump", "Write a world to an SQLite file, every entity a table");
   auto options = std::make_shared<DumpOptions>();
   dump_command->add_option("ENVIRONMENT", options->environment, "Instead of a task: an environment's default world; a built-in name or a spec file");
-  dump_command->add_option("--out", options->out, "File to write; must not exist")->type_name("FILE")->required();
-  dump_command->add_option("--db", options->store, "The store that holds the task")->type_name("FILE")->capture_default_str();
+  check_path(dump_command->add_option("--out", options->out, "File to write; must not exist")->type_name("FILE")->required());
+  check_path(dump_command->add_option("--db", options->store, "The store that holds the task")->type_name("FILE")->capture_default_str());
   dump_command->add_option("--task", options->task, "The world of this task")->type_name("ID");
   dump_command->add_option("--domain", options->domain, "The same as ENVIRONMENT")->type_name("DOMAIN");
   check_seed(dump_command->add_option("--seed", options->seed, "With an environment: seed of the world")->type_name("SEED")->capture_default_str());

@@ -7,6 +7,7 @@
 #include "cli/environments.h"
 #include "cli/export_filters.h"
 #include "cli/export_tokens_command.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "datasets/export_rl.h"
@@ -35,8 +36,8 @@ void log(const ExportOptions& options, const ExportSummary& summary) {
 }
 
 void add_common(CLI::App* command, const std::shared_ptr<ExportOptions>& options) {
-  command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str();
-  command->add_option("--out", options->out, "Folder for train.jsonl and validation.jsonl; made if missing")->type_name("DIR")->required();
+  check_path(command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str());
+  check_path(command->add_option("--out", options->out, "Folder for train.jsonl and validation.jsonl; made if missing")->type_name("DIR")->required());
   command->add_option("--validation-share", options->validation_share, "Share of tasks for validation.jsonl, 0 to below 1; by a hash of the task alone")->type_name("X")->capture_default_str();
   command->add_flag("--overwrite", options->overwrite, "Replace files that are there already");
   command->add_option("--environment", options->environment, "Only tasks of this environment")->type_name("NAME");

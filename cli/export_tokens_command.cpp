@@ -273,7 +273,7 @@ void add_export_tokens_command(CLI::App& parent, Context& context) {
   CLI::App* command = parent.add_subcommand("tokens", "Token ids with loss masks, of the oracle's or of stored episodes, for training");
   auto options = std::make_shared<ExportTokensOptions>();
   ExportTokensOptions& o = *options;
-  command->add_option("--out", o.out, "Folder for the shards and tokens.json; made if missing")->type_name("DIR")->required();
+  check_path(command->add_option("--out", o.out, "Folder for the shards and tokens.json; made if missing")->type_name("DIR")->required());
   command->add_option("--tokenizer", o.tokenizer, "A tokenizer.json, a folder with one, or builtin: the built-in model's")->type_name("PATH");
   command->add_flag("--text", o.text, "Text in place of tokens, as JSON Lines: what a tokenizer is trained on");
   command->add_option("--oracle", o.oracle, "Generate: the oracle plays new tasks of this environment (a built-in name or the path of a spec)")->type_name("DOMAIN");
@@ -283,7 +283,7 @@ void add_export_tokens_command(CLI::App& parent, Context& context) {
   check_seed(command->add_option("--seed", o.seed, "With --oracle: equal seeds give equal documents, with any number of threads; no task is one that synth makes")
                  ->type_name("SEED")->capture_default_str());
   command->add_option("--exclude", o.exclude, "With --oracle: a list of what must not be made, as synth's")->type_name("FILE");
-  command->add_option("--db", o.store, "The store whose episodes are exported")->type_name("FILE");
+  check_path(command->add_option("--db", o.store, "The store whose episodes are exported")->type_name("FILE"));
   command->add_option("--run", o.run, "With --db: only this run; default: all")->type_name("NAME");
   command->add_option("--environment", o.environment, "With --db: only tasks of this environment")->type_name("NAME");
   command->add_option("--level", o.level, "With --db: only tasks of this difficulty level, 1 to 5; 0: those without one")->type_name("N");

@@ -138,7 +138,7 @@ void add_model_random_command(CLI::App& parent, Context& context) {
   for (const auto& size : random_sizes()) sizes += fmt::format("{}{}: {}", sizes.empty() ? "" : "; ", size.name, size.description);
   command->add_option("--size", options->size, sizes)->type_name("SIZE")->capture_default_str();
   check_seed(command->add_option("--seed", options->seed, "The same size and seed give the same bytes")->type_name("SEED")->capture_default_str());
-  command->add_option("--out", options->out, "Folder to write config.json and model.safetensors to")->type_name("DIR")->required();
+  check_path(command->add_option("--out", options->out, "Folder to write config.json and model.safetensors to")->type_name("DIR")->required());
   command->add_flag("--overwrite", options->overwrite, "Replace these two files if they are there already; others in the folder, such as a tokenizer, stay");
   context.manuals[command] = {.description = "", .examples = {{"The size that the figures of docs/performance.md are measured with", "gauntlet model random --size small --out small"}}, .exit_status = {}, .see_also = {"docs/performance.md"}};
   command->callback([options] {

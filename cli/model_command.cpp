@@ -8,6 +8,7 @@
 #include "cli/builtin_model.h"
 #include "cli/model_bench_command.h"
 #include "cli/model_recall_command.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "cli/output_files.h"
 #include "core/error.h"
@@ -176,7 +177,7 @@ void add_model_command(CLI::App& app, Context& context) {
   CLI::App* logits = command->add_subcommand("logits", "Write the logits after every token, and the positions that sparse attention chose");
   auto logits_options = std::make_shared<ModelLogitsOptions>();
   add_model_options(logits, logits_options->model, logits_options->ids);
-  logits->add_option("--out", logits_options->out, "The safetensors file to write: logits [tokens, vocab], selected.LAYER [tokens, k]")->type_name("FILE")->required();
+  check_path(logits->add_option("--out", logits_options->out, "The safetensors file to write: logits [tokens, vocab], selected.LAYER [tokens, k]")->type_name("FILE")->required());
   logits->add_flag("--overwrite", logits_options->overwrite, "Replace the file if it is there already");
   context.manuals[logits] = {.description = "", .examples = {{"Logits of a list of ids", "gauntlet model logits --model DIR --ids ids.json --out out.safetensors"}}, .exit_status = {}, .see_also = {"docs/model.md"}};
   logits->callback([logits_options] { run_model_logits(*logits_options); });

@@ -7,6 +7,7 @@
 #include "cli/builtin_model.h"
 #include "cli/environments.h"
 #include "cli/model_command.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "inference/attention_recall.h"
@@ -87,7 +88,7 @@ void add_model_recall_command(CLI::App& parent, Context& context) {
   ModelRecallOptions& o = *options;
   add_model_option(*command, "--model", o.folder, "config.json and safetensors weights");
   command->add_option("--ids", o.ids, "A file with a JSON array of token ids")->type_name("FILE");
-  command->add_option("--db", o.store, "A store with a run of this checkpoint, whose episodes are read")->type_name("FILE");
+  check_path(command->add_option("--db", o.store, "A store with a run of this checkpoint, whose episodes are read")->type_name("FILE"));
   command->add_option("--run", o.run, "The run; default: the latest of a checkpoint")->type_name("NAME");
   command->add_option("--limit", o.limit, "Only the first so many episodes")->type_name("N")->capture_default_str();
   command->add_option("--threads", o.threads, "Threads; 0: one for each core")->type_name("N")->check(CLI::Range(0, 1024))->capture_default_str();

@@ -18,8 +18,12 @@ std::string seed_problem(const std::string& text) {
   return fmt::format("found \"{}\"; accepted: a whole number from 0 to {}", text, std::numeric_limits<std::uint64_t>::max());
 }
 
+std::string path_problem(const std::string& text) { return text.empty() ? "found \"\"; accepted: the path of a file or folder" : ""; }
+
 }  // namespace
 
 CLI::Option* check_seed(CLI::Option* option) { return option->check(seed_problem); }
+
+CLI::Option* check_path(CLI::Option* option) { return option->check(path_problem); }
 
 }  // namespace gauntlet

@@ -13,7 +13,7 @@ std::string parsed(const std::vector<std::string>& words) {
   std::uint64_t seed = 1;
   std::string out = "o";
   check_seed(app.add_option("--seed", seed, ""));
-  app.add_option("--out", out, "");
+  check_path(app.add_option("--out", out, ""));
   try {
     app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::ParseError& error) {
@@ -29,6 +29,11 @@ TEST_CASE("a seed is a whole number of 64 bits without a sign") {
     CAPTURE(wrong);
     CHECK(parsed({"--seed=" + std::string(wrong)}) == "--seed: found \"" + std::string(wrong) + "\"; accepted: a whole number from 0 to 18446744073709551615");
   }
+}
+
+TEST_CASE("a path is not empty") {
+  CHECK(parsed({"--out", "x"}) == "1 x");
+  CHECK(parsed({"--out", ""}) == "--out: found \"\"; accepted: the path of a file or folder");
 }
 
 }  // namespace

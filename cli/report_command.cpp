@@ -1,4 +1,5 @@
 #include "cli/context.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "datasets/report.h"
 
@@ -12,7 +13,7 @@ void add_report_command(CLI::App& app, Context& context) {
     bool json = false;
   };
   auto options = std::make_shared<Options>();
-  command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str();
+  check_path(command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str());
   command->add_option("--run", options->run, "The run; default: the one of which an episode was stored last")->type_name("NAME");
   command->add_flag("--json", options->json, "One JSON object; docs/store.md lists its fields");
   context.manuals[command] = {

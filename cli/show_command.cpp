@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "cli/run_name.h"
 #include "core/error.h"
@@ -113,7 +114,7 @@ void add_show_command(CLI::App& app, Context& context) {
   command->group("Look and judge");
   auto options = std::make_shared<ShowOptions>();
   command->add_option("ID", options->id, "A task's id or the beginning of it, a run's name (lists its episodes), or an episode's number; none: lists tasks and runs");
-  command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str();
+  check_path(command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str());
   command->add_option("--run", options->run, "In place of ID: the run of this name, be it a number too")->type_name("NAME");
   command->add_flag("--failed", options->failed, "Of a run: only episodes that did not pass");
   command->add_option("--limit", options->limit, "Lines of a list; 0: all")->type_name("N")->capture_default_str();

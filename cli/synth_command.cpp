@@ -168,7 +168,7 @@ void add_synth_command(CLI::App& app, Context& context) {
   command->add_option("--difficulty", options->difficulty, "A level, or ranges of difficulty figures: level=4,minimal_tool_calls=30..40")->type_name("LEVEL")->capture_default_str();
   command->add_option("--named", options->named, "One named task of the domain instead, such as trip_planning's \"paper\"")->type_name("NAME");
   check_seed(command->add_option("--seed", options->seed, "Equal seeds give equal tasks, on any machine and with any number of threads")->type_name("SEED")->capture_default_str());
-  command->add_option("--db", options->store, "The store; made if missing")->type_name("FILE")->capture_default_str();
+  check_path(command->add_option("--db", options->store, "The store; made if missing")->type_name("FILE")->capture_default_str());
   command->add_option("--threads", options->threads, "Threads; 0: one for each core")->type_name("N")->capture_default_str();
   command->add_option("--random-tries", options->random_tries, "Random answers that each task must withstand")->type_name("N")->capture_default_str();
   command->add_flag("--json", options->json, "One JSON object a task on stdout: task_id, domain, level, named, difficulty");

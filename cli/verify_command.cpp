@@ -9,6 +9,7 @@
 
 #include "cli/environments.h"
 #include "cli/ground_truth.h"
+#include "cli/option_checks.h"
 #include "cli/output.h"
 #include "core/error.h"
 #include "synth/audit.h"
@@ -156,7 +157,7 @@ void add_verify_command(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("verify", "Judge stored episodes again, re-make certificates, or judge one answer");
   command->group("Look and judge");
   auto options = std::make_shared<VerifyOptions>();
-  command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str();
+  check_path(command->add_option("--db", options->store, "The store")->type_name("FILE")->capture_default_str());
   command->add_option("--run", options->run, "Only episodes of this run")->type_name("NAME");
   command->add_flag("--update", options->update, "Store the scores that differ");
   command->add_flag("--certificates", options->certificates, "Certify every task anew from its content and compare byte for byte");

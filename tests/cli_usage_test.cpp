@@ -76,10 +76,15 @@ TEST_CASE("values out of range are told with what is accepted, and nothing is wr
       {{"env", "dump", "bookings", "--task", "t", "--out", "w.db"}, 2, {"give an environment or --task, not both"}},
       {{"synth", "bookings"}, 2, {"environment bookings has no task templates"}},
       {{"demo", "--count", "0"}, 2, {"--count: found 0; accepted: 1 to 1000"}},
+      {{"demo", "--out", ""}, 2, {"--out: found \"\"; accepted: the path of a file or folder"}},
+      {{"synth", "trip_planning", "--db", ""}, 2, {"--db: found \"\"; accepted: "}},
       {{"synth", "trip_planning", "--difficulty", "abc"}, 2, {"found \"abc\"; accepted: 1, 2, 3, 4, 5, or figures with ranges"}},
       {{"synth", "trip_planning", "--seed", "-1"}, 2, {"--seed: found \"-1\"; accepted: a whole number from 0 to 18446744073709551615"}},
       {{"bench", "--seed", "99999999999999999999"}, 2, {"--seed: found \"99999999999999999999\"; accepted: a whole number"}},
       {{"env", "dump", "bookings", "--seed", "-1", "--out", "w.db"}, 2, {"--seed: found \"-1\""}},
+      {{"env", "dump", "bookings", "--out", ""}, 2, {"--out: found \"\""}},
+      {{"export", "rl", "--out", ""}, 2, {"--out: found \"\""}},
+      {{"report", "--db", ""}, 2, {"--db: found \"\""}},
   };
   for (const auto& refusal : refusals) check_refusal(refusal, folder.path());
   CHECK(std::filesystem::is_empty(folder.path()));
