@@ -176,7 +176,7 @@ class Demo {
 
 void run_demo(const DemoOptions& options, Context& context) {
   require(options.count >= 1 && options.count <= 1000, ErrorKind::Usage, fmt::format("--count: found {}; accepted: 1 to 1000", options.count));
-  resolve_model(options.model.model);  // told before anything is made
+  require_known_model(options.model.model);
   std::error_code error;
   std::filesystem::create_directories(options.folder, error);
   require(!error, ErrorKind::Infrastructure, fmt::format("could not make the folder {}: {}", options.folder, error.message()));

@@ -51,6 +51,16 @@ ModelChoice endpoint(const ModelOptions& options, const CancelFlag& cancel) {
 
 }  // namespace
 
+void require_known_model(const std::string& model) {
+  const auto& names = agent_names();
+  if (is_url(model) || model.starts_with(kReplay) || std::find(names.begin(), names.end(), model) != names.end() || is_model_folder(resolve_model(model))) return;
+  std::vector<std::string> words = names;
+  words.emplace_back(kBuiltinModel);
+  const std::string nearest = nearest_word(model, words);
+  fail(ErrorKind::Usage, fmt::format("--model: found \"{}\"; accepted: builtin, {}, replay:RUN, a folder with a checkpoint (config.json), or an endpoint's URL (http://…){}",
+                                     model, fmt::join(names, ", "), nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
+}
+
 ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const CancelFlag& cancel) {
   if (is_url(options.model)) return endpoint(options, cancel);
   ModelChoice choice;
@@ -81,14 +91,7 @@ ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const Ca
     };
     return choice;
   }
-  const auto& names = agent_names();
-  if (std::find(names.begin(), names.end(), options.model) == names.end()) {
-    std::vector<std::string> words = names;
-    words.emplace_back(kBuiltinModel);
-    const std::string nearest = nearest_word(options.model, words);
-    fail(ErrorKind::Usage, fmt::format("--model: found \"{}\"; accepted: builtin, {}, replay:RUN, a folder with a checkpoint (config.json), or an endpoint's URL (http://…){}", options.model, fmt::join(names, ", "),
-                                       nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest)));
-  }
+  require_known_model(options.model);
   choice.description = {{"kind", "agent"}, {"name", options.model}};
   choice.make = [name = options.model](const ReadyTask& task, const Store::Slot&, std::uint64_t seed) {
     return make_agent(name, task.environment->planner, task.problem.problem(), seed);

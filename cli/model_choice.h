@@ -30,6 +30,9 @@ struct ModelChoice {
   std::function<std::unique_ptr<ChatModel>(const ReadyTask&, const Store::Slot&, std::uint64_t seed)> make;
 };
 
+/// Throws Error(Usage) for what can be no model at all, suggesting the nearest; so that it is told before anything is made.
+void require_known_model(const std::string& model);
+
 /// Throws Error(Usage) for an unknown name, suggesting the nearest; Error(Infrastructure) if an endpoint is asked for its models and
 /// does not tell. `shelf` must outlive the choice.
 ModelChoice choose_model(const ModelOptions& options, TaskShelf& shelf, const CancelFlag& cancel);

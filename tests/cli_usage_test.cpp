@@ -76,6 +76,7 @@ TEST_CASE("values out of range are told with what is accepted, and nothing is wr
       {{"env", "dump", "bookings", "--task", "t", "--out", "w.db"}, 2, {"give an environment or --task, not both"}},
       {{"synth", "bookings"}, 2, {"environment bookings has no task templates"}},
       {{"demo", "--count", "0"}, 2, {"--count: found 0; accepted: 1 to 1000"}},
+      {{"demo", "--model", "orcle", "--out", "d"}, 2, {"--model: found \"orcle\"; accepted: builtin, ", "did you mean \"oracle\"?"}},
       {{"demo", "--out", ""}, 2, {"--out: found \"\"; accepted: the path of a file or folder"}},
       {{"synth", "trip_planning", "--db", ""}, 2, {"--db: found \"\"; accepted: "}},
       {{"synth", "trip_planning", "--difficulty", "abc"}, 2, {"found \"abc\"; accepted: 1, 2, 3, 4, 5, or figures with ranges"}},
