@@ -163,7 +163,11 @@ void parse_signature(const Json& value, ToolDefinition& tool, const std::string&
 /// Without an order SQLite may give rows in any, and a world's bytes would depend on its version.
 void require_order(const ToolDefinition& tool, const std::string& path) {
   if (tool.shape != ResultShape::List && tool.shape != ResultShape::Rows) return;
-  require(has_order(sql_words(tool.statements.back())), ErrorKind::Input,
+  const auto words = sql_words(tool.statements.back());
+  // What gives no rows to a tool that reads, or is no SQL, is told as that when it is compiled.
+  const bool selects = !words.empty() && (words[0] == "SELECT" || words[0] == "WITH" || words[0] == "VALUES");
+  if (tool.effect == ToolEffect::Read && !selects) return;
+  require(has_order(words), ErrorKind::Input,
           fmt::format("{}/statements/{}: found no ORDER BY; accepted: a SELECT with one, because the result is a {}", path,
                       tool.statements.size() - 1, tool.shape == ResultShape::List ? "list" : "list of rows"));
 }

@@ -101,6 +101,13 @@ TEST_CASE("a tool that reads a missing column is named with its statement") {
         "spec: /tools/1/statements/0: no such column: credit; accepted: one SQL statement over the entities' tables");
 }
 
+TEST_CASE("what is no SELECT is told by its own reason, not as one without an order") {
+  const auto list = [](const std::string& sql) { return problem_after([&](Json& document) { document["tools"][0]["statements"][0] = sql; }); };
+  CHECK(starts(list("SELEC name FROM room"), "spec: /tools/0/statements/0: near \"SELEC\": syntax error"));
+  CHECK(starts(list("DELETE FROM room"), "spec: /tools/0/statements/0: the statement writes; accepted: a SELECT"));
+  CHECK(starts(list("PRAGMA user_version"), "spec: /tools/0/statements/0: PRAGMA user_version is not allowed"));
+}
+
 TEST_CASE("a tool that reads an undeclared column is told to declare it") {
   const std::string problem = problem_after([](Json& document) { document["tools"][0]["reads"]["room"] = {"name", "beds"}; });
   CHECK(problem ==
