@@ -155,6 +155,11 @@ __device__ void release(unsigned barrier) {
   __syncwarp();
   if (threadIdx.x % 32 == 0) arrive(barrier);
 }
+/// Of keys, of whose scales `scale` was loaded last.
+__device__ void release_keys(unsigned barrier, float scale) {
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) arrive_after(barrier, __float_as_uint(scale));
+}
 
 // Few queries: memory sets the pace. A tile's pages are shared out among the warpgroups.
 template <int kHeads, int kColumns>
@@ -172,7 +177,7 @@ __device__ void score_few(const IndexScoresArgs& args, Shared<kHeads>& shared, i
     const float scale = shared.scales[stage][page][scores.key()];
     products_wait<0>();
     hold(c);
-    release(at(shared.keys_empty[stage]));
+    release_keys(at(shared.keys_empty[stage]), scale);
     scores.store(c, scale, (tile * kTilePages + page) * kPageTokens);
   }
 }
@@ -206,7 +211,7 @@ __device__ void score_many(const IndexScoresArgs& args, Shared<kHeads>& shared, 
       if constexpr (kFours == 2) scores_a.store(scale_low, scale_high, position);
       products_wait<0>();
       hold(b);
-      if (page == last) release(at(shared.keys_empty[stage]));
+      if (page == last) release_keys(at(shared.keys_empty[stage]), scale_low + scale_high);
       scores.template add<kParts - 1>(b);
       scores.store(scale_low, scale_high, position);
     }

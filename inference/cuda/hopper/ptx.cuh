@@ -37,6 +37,10 @@ __device__ inline void barrier_init(unsigned barrier, unsigned arrivals) { asm v
 /// Makes initialised barriers visible to bulk copies and to the cluster.
 __device__ inline void fence_barrier_init() { asm volatile("fence.mbarrier_init.release.cluster;\n" ::: "memory"); }
 __device__ inline void arrive(unsigned barrier) { asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(barrier) : "memory"); }
+/// The same, when `loaded` has come. An arrival may overtake a load from shared memory that is under way, and what the load is to read is then written
+/// over by those who waited. So who gives memory back right after reading it waits for what it has read last: the address depends on it, if by nothing
+/// (blocks have one layer of threads, which the compiler does not know).
+__device__ inline void arrive_after(unsigned barrier, unsigned loaded) { arrive(barrier + (loaded & (blockDim.z - 1))); }
 /// Arrives, and makes the phase wait for so many bytes more.
 __device__ inline void arrive_expecting(unsigned barrier, unsigned bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;\n" ::"r"(barrier), "r"(bytes) : "memory");

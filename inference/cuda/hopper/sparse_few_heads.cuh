@@ -250,12 +250,14 @@ __device__ void sum_tiles(std::byte* shared_bytes, int tiles, float (&out)[kStep
         }
       }
     }
+    unsigned loaded = 0;
 #pragma unroll
     for (int m = 0; m < kTiles16; ++m) {
 #pragma unroll
       for (int s = 0; s < kSteps; s += kFp8 ? 2 : 1) {
         unsigned words[4];
         load_four<true>(words, keys + m * 16 * At::kRowStride + as_rows + s * (kFp8 ? 16 : 32));
+        loaded = words[0];
         if constexpr (kFp8) {
 #pragma unroll
           for (int i = 0; i < 2; ++i) {
@@ -272,7 +274,7 @@ __device__ void sum_tiles(std::byte* shared_bytes, int tiles, float (&out)[kStep
       }
     }
     __syncwarp();
-    if (lane == 0) hopper::arrive(shared + At::kFree + stage * 8);
+    if (lane == 0) hopper::arrive_after(shared + At::kFree + stage * 8, loaded);
   }
 }
 

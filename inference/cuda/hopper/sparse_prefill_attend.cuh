@@ -200,7 +200,7 @@ __device__ inline std::uint64_t take_mask(const std::byte* shared, unsigned base
   wait(base + At::kListed + ring.slot * 8, ring.parity);
   const std::uint64_t mask = *reinterpret_cast<const std::uint64_t*>(shared + At::kMasks + ring.slot * 16 + tile * 8);
   __syncwarp();
-  if (threadIdx.x % 32 == 0) arrive(base + At::kListFree + ring.slot * 8);
+  if (threadIdx.x % 32 == 0) arrive_after(base + At::kListFree + ring.slot * 8, static_cast<unsigned>(mask));
   ring.advance();
   return mask;
 }

@@ -95,16 +95,17 @@ __device__ inline void fetch(const Problem& problem, std::byte* shared, unsigned
     const int pairs = item.pairs();
     for (int pair = 0; pair < pairs; ++pair) {
       wait(base + At::kListed + ring.slot * 8, ring.parity);
-      int rows[2][kPasses];
+      int rows[2][kPasses], all = 0;
 #pragma unroll
       for (int tile = 0; tile < 2; ++tile) {
 #pragma unroll
         for (int pass = 0; pass < kPasses; ++pass) {
           rows[tile][pass] = reinterpret_cast<const int*>(shared + At::kRows)[ring.slot * kPair + static_cast<unsigned>(tile * kTile + pass * kRowsAtOnce) + first];
+          all |= rows[tile][pass];
         }
       }
       __syncwarp();
-      if (thread % 32 == 0) arrive(base + At::kListFree + ring.slot * 8);
+      if (thread % 32 == 0) arrive_after(base + At::kListFree + ring.slot * 8, static_cast<unsigned>(all));
       ring.advance();
 #pragma unroll
       for (int group = 0; group < kGroups; ++group) {
