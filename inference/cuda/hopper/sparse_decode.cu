@@ -14,6 +14,8 @@ namespace hopper {
 namespace {
 
 constexpr int kDecodeThreads = 4 * kWarpgroup;
+/// Registers of a thread: of the warpgroup that scores, of the one that only sums, of the two that fetch.
+constexpr int kScoreRegisters = 208, kSumRegisters = 160, kFillRegisters = 72;
 
 // Grid: as many blocks as run at once; each takes every gridDim.x-th item: one part of a row's list for 64 heads.
 __global__ void __launch_bounds__(kDecodeThreads, 1)
@@ -23,7 +25,7 @@ __global__ void __launch_bounds__(kDecodeThreads, 1)
   const int warpgroup = static_cast<int>(threadIdx.x) / kWarpgroup;
   if (threadIdx.x == 0) {
     for (int buffer = 0; buffer < 2; ++buffer) {
-      for (const int half : {kOwn, kOthers}) {
+      for (const int half : {kLeft, kRight}) {
         barrier_init(full_barrier(shared, buffer, half), 8);
         barrier_init(empty_barrier(shared, buffer, half), 4);
       }
@@ -37,13 +39,13 @@ __global__ void __launch_bounds__(kDecodeThreads, 1)
   wait_for_previous();
   let_next_begin();
   if (warpgroup == 0) {
-    take_registers<192>();
-    score_and_sum<0>(args, &query_map, shared_bytes, parts, groups, items);
+    take_registers<kScoreRegisters>();
+    score_and_sum(args, &query_map, shared, shared_bytes, parts, groups, items);
   } else if (warpgroup == 1) {
-    take_registers<192>();
-    score_and_sum<1>(args, &query_map, shared_bytes, parts, groups, items);
+    take_registers<kSumRegisters>();
+    sum_right(args, shared, shared_bytes, parts, groups, items);
   } else {
-    give_registers<64>();
+    give_registers<kFillRegisters>();
     fill_keys(args, shared, shared_bytes, parts, groups, items);
   }
 }
@@ -121,12 +123,12 @@ bool sparse_decode_takes(const SparseAttentionArgs& args) {
 int decode_part(int rows, int heads, int longest) {
   constexpr int kProcessors = 132;
   // Microseconds: of an item besides its blocks, of a block of 64 positions, of the join and each MiB of parts.
-  constexpr double kItem = 3.5, kBlockTime = 1.8, kJoin = 2.5, kJoinMebibyte = 0.6;
+  constexpr double kItem = 5.0, kBlockTime = 2.55, kJoin = 0.5, kJoinMebibyte = 0.8;
   const int blocks = longest < 1 ? 1 : longest / hopper::kBlock + (longest % hopper::kBlock != 0 ? 1 : 0);
   int best = blocks;
   double least = 0;
   for (int parts = 1; parts <= blocks && parts <= 64; ++parts) {
-    const int length = ((blocks + parts - 1) / parts + 1) / 2 * 2;  // the kernel works on two blocks at a time
+    const int length = (blocks + parts - 1) / parts;
     const double items = static_cast<double>(rows) * (heads / hopper::kHeads) * ((blocks + length - 1) / length);
     const double waves = static_cast<double>(static_cast<long long>((items + kProcessors - 1) / kProcessors));
     const double mebibytes = items * hopper::kHeads * hopper::kLatent * 4 / (1 << 20);
@@ -161,7 +163,7 @@ void sparse_decode(const SparseAttentionArgs& args, CudaStream stream) {
   cuda_check(cudaFuncSetAttribute(hopper::sparse_decode_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, hopper::DecodeShared::total));
   const int blocks = static_cast<int>(std::min<std::int64_t>(items, multiprocessors()));
   start_kernel(hopper::sparse_decode_kernel, static_cast<unsigned>(blocks), hopper::kDecodeThreads, hopper::DecodeShared::total, stream, work, hopper::query_tensor(work),
-                       work.parts(), work.heads / hopper::kHeads, static_cast<int>(items));
+               work.parts(), work.heads / hopper::kHeads, static_cast<int>(items));
   if (work.parts() > 1) join_attention_parts(work, stream);
 }
 

@@ -3,8 +3,8 @@
 // Two warpgroups of sparse_decode.cu that fetch rows of the cache and write them to shared memory as bf16.
 //
 // A block's 64 positions are shared out as 8 to a warp and one to four lanes, of which each takes 16 bytes of every 64. So a store of 8 lanes goes to
-// all 32 banks (rows r and r + 1, whose even and odd units the swizzle swaps). Rows are found up to four blocks ahead, one by each lane, and asked into
-// the L2 cache at once; into registers they come half a block ahead.
+// all 32 banks (rows r and r + 1, whose even and odd units the swizzle swaps). Rows are found up to four blocks ahead, one by each lane; their latents come
+// into registers a whole block ahead. Half a block is less than the cache's latency, and the block's 72 registers a thread hold no more.
 
 #include "inference/cuda/hopper/sparse_decode_work.cuh"
 
@@ -27,14 +27,6 @@ __device__ inline void store_16(unsigned to, const uint4& value) {
 /// Into shared memory asynchronously; zeros if not `valid`.
 __device__ inline void copy_cache_16(unsigned to, const std::byte* from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0) : "memory");
-}
-/// Has the L2 cache fetch a row: a load whose result nobody waits for, for every 128 bytes.
-__device__ inline void prefetch_row(const std::byte* row) {
-#pragma unroll
-  for (int at = 0; at <= kRowBytes; at += 128) {
-    [[maybe_unused]] unsigned ignored = 0;
-    asm volatile("ld.global.nc.L1::no_allocate.L2::128B.b32 %0, [%1];\n" : "=r"(ignored) : "l"(row + (at < kRowBytes ? at : kRowBytes - 4)));
-  }
 }
 
 __device__ inline unsigned multiply_pair(unsigned a, unsigned b) {
@@ -62,7 +54,6 @@ class RowLookup {
         parts_(parts),
         groups_(groups),
         items_(items),
-        prefetch_(groups == 1 || static_cast<int>(blockIdx.x) % 2 == lane / 8 % 2),
         item_(static_cast<int>(blockIdx.x) - static_cast<int>(gridDim.x)) {}
 
   /// The next blocks: of the next item, if this one has no more.
@@ -91,11 +82,7 @@ class RowLookup {
   }
   __device__ void find_row() {
     row_ = page_ < 0 ? -1 : page_ * kPageTokens + entry_ % kPageTokens;
-    const std::byte* from = args_.latent_rows + static_cast<std::int64_t>(row_) * kRowBytes;
-    scales_ = load_cache_16(from + kLatent, row_ >= 0);
-  }
-  __device__ void prefetch() const {
-    if (row_ >= 0 && prefetch_) prefetch_row(args_.latent_rows + static_cast<std::int64_t>(row_) * kRowBytes);
+    scales_ = load_cache_16(args_.latent_rows + static_cast<std::int64_t>(row_) * kRowBytes + kLatent, row_ >= 0);
   }
   /// Of the blocks that were found last: a lane's row, or -1, and its scales; how many blocks there are, up to 4, and 0 after the last item.
   __device__ int row() const { return row_; }
@@ -105,7 +92,6 @@ class RowLookup {
  private:
   const SparseAttentionArgs& args_;
   int slot_, parts_, groups_, items_;
-  bool prefetch_;  // the block that works beside this one on the other heads asks for the other half of the rows
   int item_, block_ = 0, blocks_ = 0, first_ = 0, own_ = 0, row_of_list_ = 0;
   const std::int32_t* pages_ = nullptr;
   int at_ = 0, entry_ = 0, page_ = -1, row_ = -1;
@@ -121,13 +107,20 @@ __device__ inline void fill_keys(const SparseAttentionArgs& args, unsigned share
   lookup.find_entry();
   lookup.find_page();
   lookup.find_row();
-  // Of four blocks: each lane's row, its factors for the halves of the columns, whether factors are to be multiplied by 2^120 apart.
-  int rows = 0, count = 0;
+  // Of up to four blocks: each lane's row, its factors for the halves of the columns, whether factors are to be multiplied by 2^120 apart.
+  int rows = 0, count = 0, found = 0;
   unsigned low_factors = 0, high_factors = 0;
   bool twice = false;
+  const auto find = [&](int steps) {  // so many of the lookup's, of what comes after these blocks
+    if (steps > 0 && found < 1) lookup.find_entry();
+    if (steps > 1 && found < 2) lookup.find_page();
+    if (steps > 2 && found < 3) lookup.find_row();
+    found = max(found, steps);
+  };
   const auto take_found = [&] {
     rows = lookup.row();
     count = lookup.count();
+    found = 0;
     const uint4 bits = lookup.scales();
     const float scales[4] = {__uint_as_float(bits.x), __uint_as_float(bits.y), __uint_as_float(bits.z), __uint_as_float(bits.w)};
     low_factors = pack_bf16_pair(scales[0], scales[1]);
@@ -138,78 +131,59 @@ __device__ inline void fill_keys(const SparseAttentionArgs& args, unsigned share
       high_factors = multiply_pair(high_factors, kTwo120);
     }
   };
-  take_found();
 
-  uint4 raw[kHalfTiles];  // of the next tiles to be stored: half a block ahead
-  int row = __shfl_sync(kAllLanes, rows, lane / 4);
+  uint4 raw[2 * kHalfTiles];  // of the next block
+  int row = __shfl_sync(kAllLanes, lookup.row(), lane / 4);
   const std::byte* from = args.latent_rows + static_cast<std::int64_t>(row) * kRowBytes + quarter * 16;
 #pragma unroll
-  for (int tile = 0; tile < kHalfTiles; ++tile) raw[tile] = load_cache_16(from + tile * kColumns, row >= 0);
-  lookup.prefetch();
+  for (int i = 0; i < 2 * kHalfTiles; ++i) raw[i ^ kHalfTiles] = load_cache_16(from + (i ^ kHalfTiles) * kColumns, row >= 0);  // the right half first
+  take_found();
 
   unsigned parity = 1;
-  const auto fill_block = [&]<int kBuffer>(int block) {
-    constexpr int kOwnTile = kBuffer * kHalfTiles, kOthersTile = kHalfTiles - kOwnTile;
+  int buffer = 0;
+  const auto fill_block = [&](int block) {
     const int source = block * 8 + lane / 4;
     const unsigned factors[2] = {__shfl_sync(kAllLanes, low_factors, source), __shfl_sync(kAllLanes, high_factors, source)};
-    const auto store_tile = [&](int tile) {
-      const unsigned factor = __byte_perm(factors[tile / kHalfTiles], 0, tile % kHalfTiles < 2 ? 0x1010 : 0x3232), first_factor = twice ? kTwo120 : factor;
-      const uint4 in = raw[tile % kHalfTiles];
-      uint2 out[4] = {widen_4(in.x, first_factor), widen_4(in.y, first_factor), widen_4(in.z, first_factor), widen_4(in.w, first_factor)};
-      if (twice) {
-        for (auto& pairs : out) pairs = {multiply_pair(pairs.x, factor), multiply_pair(pairs.y, factor)};
+    const unsigned lanes_valid = __ballot_sync(kAllLanes, __shfl_sync(kAllLanes, rows, block * 8 + lane % 8) >= 0) & 0xffU;
+    const bool last = block + 1 == count;
+    const auto fill_half = [&](int half) {
+#pragma unroll
+      for (int tile = half * kHalfTiles; tile < (half + 1) * kHalfTiles; ++tile) {
+        const unsigned factor = __byte_perm(factors[half], 0, tile % kHalfTiles < 2 ? 0x1010 : 0x3232), first_factor = twice ? kTwo120 : factor;
+        const uint4 in = raw[tile];
+        uint2 out[4] = {widen_4(in.x, first_factor), widen_4(in.y, first_factor), widen_4(in.z, first_factor), widen_4(in.w, first_factor)};
+        if (twice) {
+          for (auto& pairs : out) pairs = {multiply_pair(pairs.x, factor), multiply_pair(pairs.y, factor)};
+        }
+        const unsigned to = keys_at(shared, buffer, tile);
+        store_16(to + unit_a, make_uint4(out[0].x, out[0].y, out[1].x, out[1].y));
+        store_16(to + unit_b, make_uint4(out[2].x, out[2].y, out[3].x, out[3].y));
       }
-      const unsigned to = keys_at(shared, kBuffer, tile);
-      store_16(to + unit_a, make_uint4(out[0].x, out[0].y, out[1].x, out[1].y));
-      store_16(to + unit_b, make_uint4(out[2].x, out[2].y, out[3].x, out[3].y));
+      fence_async_shared();
+      __syncwarp();
+      if (lane == 0) arrive(full_barrier(shared, buffer, half));
+      // Only now: the fence might wait for loads.
+#pragma unroll
+      for (int tile = half * kHalfTiles; tile < (half + 1) * kHalfTiles; ++tile) raw[tile] = load_cache_16(from + tile * kColumns, row >= 0);
     };
 
-    wait(empty_barrier(shared, kBuffer, kOwn), parity);
-#pragma unroll
-    for (int tile = kOwnTile; tile < kOwnTile + kHalfTiles; ++tile) {
-      store_tile(tile);
-      raw[tile % kHalfTiles] = load_cache_16(from + (tile - kOwnTile + kOthersTile) * kColumns, row >= 0);
-    }
-    fence_async_shared();
-    __syncwarp();
-    if (lane == 0) arrive(full_barrier(shared, kBuffer, kOwn));
-
-    const bool last = block + 1 == count;
-    if (block == 0) lookup.find_entry();
-    if (block == 1 || (last && block < 1)) lookup.find_page();
-    if (block == 2 || (last && block < 2)) {
-      lookup.find_row();
-      lookup.prefetch();
-    }
-    wait(empty_barrier(shared, kBuffer, kOthers), parity);
-    copy_cache_16(keys_at(shared, kBuffer, kTiles - 1) + unit_a, row >= 0 ? from + quarter * 16 + kLatent + 16 : args.latent_rows, row >= 0);
-    copy_cache_16(keys_at(shared, kBuffer, kTiles - 1) + unit_b, row >= 0 ? from + quarter * 16 + kLatent + 32 : args.latent_rows, row >= 0);
-    arrive_after_copies(full_barrier(shared, kBuffer, kRotary));
-    const unsigned lanes_valid = __ballot_sync(kAllLanes, __shfl_sync(kAllLanes, rows, block * 8 + lane % 8) >= 0) & 0xffU;
-    if (lane == 0) shared_bytes[DecodeShared::valid + kBuffer * 8 + warp] = static_cast<std::byte>(lanes_valid);
+    wait(empty_barrier(shared, buffer, kRight), parity);
+    copy_cache_16(keys_at(shared, buffer, kTiles - 1) + unit_a, row >= 0 ? from + quarter * 16 + kLatent + 16 : args.latent_rows, row >= 0);
+    copy_cache_16(keys_at(shared, buffer, kTiles - 1) + unit_b, row >= 0 ? from + quarter * 16 + kLatent + 32 : args.latent_rows, row >= 0);
+    arrive_after_copies(full_barrier(shared, buffer, kRotary));
+    if (lane == 0) shared_bytes[DecodeShared::valid + buffer * 8 + warp] = static_cast<std::byte>(lanes_valid);
     row = __shfl_sync(kAllLanes, last ? lookup.row() : rows, last ? lane / 4 : source + 8);
     from = args.latent_rows + static_cast<std::int64_t>(row) * kRowBytes + quarter * 16;
-#pragma unroll
-    for (int tile = kOthersTile; tile < kOthersTile + kHalfTiles; ++tile) {
-      store_tile(tile);
-      raw[tile % kHalfTiles] = load_cache_16(from + tile * kColumns, row >= 0);  // the next block's own half is the other one of the columns
-    }
-    fence_async_shared();
-    __syncwarp();
-    if (lane == 0) arrive(full_barrier(shared, kBuffer, kOthers));
+    fill_half(kRight);
+    wait(empty_barrier(shared, buffer, kLeft), parity);
+    fill_half(kLeft);
+    find(block + 2 >= count ? 3 : block + 1);  // the next rows are needed when the last block begins
+    buffer ^= 1;
+    if (buffer == 0) parity ^= 1;
   };
-
-  int buffer = 0;
   while (count > 0) {
-    for (int block = 0; block < count; ++block) {
-      if (buffer == 0) {
-        fill_block.template operator()<0>(block);
-      } else {
-        fill_block.template operator()<1>(block);
-        parity ^= 1;
-      }
-      buffer ^= 1;
-    }
+    if (count == 1) find(3);
+    for (int block = 0; block < count; ++block) fill_block(block);
     take_found();
   }
 }

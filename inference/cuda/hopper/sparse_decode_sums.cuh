@@ -1,7 +1,7 @@
 #pragma once
 
-// The two warpgroups of sparse_decode.cu that multiply. They score blocks in turn, and hand each other the weights; each sums half of the values' columns.
-// While one does its softmax the other keeps the matrix unit busy.
+// The two warpgroups of sparse_decode.cu that multiply. The first scores a block's positions, and sums the left half of their values; the second sums the
+// right half. The first has the scores of the next block computed before it sums the values of this one, so that the matrix unit has work during softmax.
 
 #include "inference/cuda/hopper/sparse_decode_work.cuh"
 #include "inference/cuda/hopper/wgmma_bf16.cuh"
@@ -31,9 +31,16 @@ __device__ inline void write_sums(const SparseAttentionArgs& args, const DecodeI
     const std::int64_t slot = (static_cast<std::int64_t>(item.row) * parts + item.part) * args.heads + head;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      float* to = args.part_out + (slot + 8 * r) * kLatent + first_column + at.column;
+      // Two lanes have two columns each of two groups of eight; afterwards each has four of one group.
+      const bool odd = at.lane % 2 == 1;
+      float* to = args.part_out + (slot + 8 * r) * kLatent + first_column + at.column / 4 * 4 + (odd ? 8 : 0);
 #pragma unroll
-      for (int j = 0; j < 32; ++j) *reinterpret_cast<float2*>(to + 8 * j) = make_float2(sums[j / 16][4 * (j % 16) + 2 * r], sums[j / 16][4 * (j % 16) + 2 * r + 1]);
+      for (int j = 0; j < 32; j += 2) {
+        const float* pair = &sums[j / 16][4 * (j % 16) + 2 * r];
+        const float2 a = make_float2(pair[0], pair[1]), b = make_float2(pair[4], pair[5]), send = odd ? a : b;
+        const float2 got = make_float2(__shfl_xor_sync(kAllLanes, send.x, 1), __shfl_xor_sync(kAllLanes, send.y, 1));
+        *reinterpret_cast<float4*>(to + 8 * j) = odd ? make_float4(got.x, got.y, b.x, b.y) : make_float4(a.x, a.y, got.x, got.y);
+      }
     }
     return;
   }
@@ -61,63 +68,70 @@ __device__ inline void write_sums(const SparseAttentionArgs& args, const DecodeI
   }
 }
 
-/// How far (base 2) a logit may be above its head's base. Another base multiplies all weights by one number, so one that is too low costs no accuracy; but
-/// a new one costs a multiplication of all sums.
-inline constexpr float kAboveBase = 8.0f;
-
-/// Scores to weights, in place; positions that are not valid get 0. `bases` of a thread's two heads may rise; returns what earlier sums are to be
-/// multiplied by. `sum` is over the thread's own columns.
-__device__ inline float2 softmax(float (&scores)[32], const uint2& valid, float scale, int column, float (&bases)[2], float (&sum)[2]) {
-  if ((valid.x & valid.y) != 0xffffffffU) {
-    const unsigned words[2] = {valid.x >> column, valid.y >> column};
-#pragma unroll
-    for (int i = 0; i < 32; ++i) scores[i] = (words[i / 16] >> (i / 4 % 4 * 8 + i % 2) & 1U) != 0 ? scores[i] : kNothing;
-  }
-  float factors[2];
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    float largest = fmaxf(scores[2 * r], scores[2 * r + 1]);
-#pragma unroll
-    for (int j = 1; j < 8; ++j) largest = fmaxf(largest, fmaxf(scores[4 * j + 2 * r], scores[4 * j + 2 * r + 1]));
-    largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
-    largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2)) * scale;
-    const float now = largest > bases[r] + kAboveBase ? largest : bases[r], base = now == kNothing ? 0.0f : now;
-    factors[r] = exp2_fast(bases[r] - base);
-    bases[r] = now;
-    float added[2] = {0, 0};
-#pragma unroll
-    for (int j = 0; j < 8; ++j) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        float& score = scores[4 * j + 2 * r + i];
-        score = exp2_fast(fmaf(score, scale, -base));
-        added[i] += score;
-      }
-    }
-    sum[r] = fmaf(sum[r], factors[r], added[0] + added[1]);
-  }
-  return {factors[0], factors[1]};
-}
-
 /// The descriptor of what lies so many bytes behind: addresses of shared memory have 18 bits, so nothing is carried out of their field.
 __device__ inline std::uint64_t moved(std::uint64_t tile, int bytes) {
   return (tile & 0xffffffff00000000ULL) | static_cast<unsigned>(static_cast<unsigned>(tile) + static_cast<unsigned>(bytes >> 4));
 }
 
-/// `kSelf`: which of the two warpgroups this is.
-template <int kSelf>
-__device__ inline void score_and_sum(const SparseAttentionArgs& args, const CUtensorMap* query_map, std::byte* shared_bytes, int parts, int groups, int items) {
+/// Multiplies the sums of two heads, unless no head of the warp needs it.
+__device__ inline void shrink(float (&sums)[2][64], float first, float second) {
+  if (__all_sync(kAllLanes, first == 1.0f && second == 1.0f)) return;
+#pragma unroll
+  for (int i = 0; i < 128; ++i) sums[i / 64][i % 64] *= i % 4 < 2 ? first : second;
+}
+
+/// How far (base 2) a logit may be above its head's base. Bases that are too low cost no accuracy, but a new one costs a multiplication of all sums.
+inline constexpr float kAboveBase = 8.0f;
+
+/// The softmax of a thread's two heads so far: logits (base 2) whose weight is 1, and sums over the thread's own columns.
+struct Softmax {
+  float most[2] = {kNothing, kNothing}, sum[2] = {0, 0};
+
+  /// Scores to weights, in place; what earlier sums are to be multiplied by.
+  __device__ float2 add(float (&scores)[32], const uint2& valid, float scale, int column) {
+    if ((valid.x & valid.y) != 0xffffffffU) {
+      const unsigned words[2] = {valid.x >> column, valid.y >> column};
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) scores[4 * j + i] = (words[j / 4] >> (j % 4 * 8 + i % 2) & 1U) != 0 ? scores[4 * j + i] : kNothing;
+      }
+    }
+    float factors[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float largest = fmaxf(scores[2 * r], scores[2 * r + 1]);
+#pragma unroll
+      for (int j = 1; j < 8; ++j) largest = fmaxf(largest, fmaxf(scores[4 * j + 2 * r], scores[4 * j + 2 * r + 1]));
+      largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
+      largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
+      const float logit = largest * scale, now = logit > most[r] + kAboveBase ? logit : most[r], base = now == kNothing ? 0.0f : now;
+      factors[r] = exp2_fast(most[r] - base);
+      most[r] = now;
+      float added = 0;
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+#pragma unroll
+        for (int i = 2 * r; i < 2 * r + 2; ++i) {
+          scores[4 * j + i] = exp2_fast(fmaf(scores[4 * j + i], scale, -base));
+          added += scores[4 * j + i];
+        }
+      }
+      sum[r] = fmaf(sum[r], factors[r], added);
+    }
+    return {factors[0], factors[1]};
+  }
+};
+
+__device__ inline void score_and_sum(const SparseAttentionArgs& args, const CUtensorMap* query_map, unsigned shared, std::byte* shared_bytes, int parts, int groups,
+                                     int items) {
   const Lane at;
-  const unsigned shared = shared_address(shared_bytes);
   const float scale = args.scale * kLog2E;
-  const auto floats = [&](int offset, int index) { return reinterpret_cast<float*>(shared_bytes + offset) + index * kHeads + at.row; };  // of heads row and row + 8
-  const unsigned weights_to = keys_at(shared, kSelf, kTiles - 1) + static_cast<unsigned>(at.warp * 16 + at.lane % 16) * 128;
-  const unsigned weights_unit = static_cast<unsigned>(at.lane / 16), swizzle = static_cast<unsigned>(at.lane % 8);
-  constexpr int kOwnTile = kSelf * kHalfTiles, kOthersTile = kHalfTiles - kOwnTile;  // first tiles of the columns that this warpgroup sums, and of the rest
-  const std::uint64_t queries = tile_along_k(shared + DecodeShared::queries), own_keys = tile_along_k(keys_at(shared, kSelf, 0));
-  const std::uint64_t others_keys = tile_along_k(keys_at(shared, kSelf ^ 1, 0));
-  const std::uint64_t own_values = tile_along_outer(keys_at(shared, kSelf, 0), kTileBytes), others_values = tile_along_outer(keys_at(shared, kSelf ^ 1, 0), kTileBytes);
+  float* factors = reinterpret_cast<float*>(shared_bytes + DecodeShared::factors);
+  float* totals = reinterpret_cast<float*>(shared_bytes + DecodeShared::totals);
+  const unsigned weights_row = static_cast<unsigned>(at.warp * 16 + at.lane % 16), weights_unit = static_cast<unsigned>(at.lane / 16);
   const auto ask_queries = [&](int next) {
+    sync_threads(kScored, kWarpgroup);  // no warp reads the queries before these any more
     if (at.warp != 0 || !elect_one()) return;
     const DecodeItem item(next, parts, groups);
     arrive_expecting(shared + DecodeShared::queries_full, kTiles * kTileBytes);
@@ -127,161 +141,165 @@ __device__ inline void score_and_sum(const SparseAttentionArgs& args, const CUte
     }
   };
 
-  float sums[2][64], sum[2];
+  float sums[2][64], scores[32];
 #pragma unroll
   for (int i = 0; i < 128; ++i) sums[i / 64][i % 64] = 0;
+#pragma unroll
+  for (int i = 0; i < 32; ++i) scores[i] = 0;
+  int buffer = 0;  // of the block whose scores come next
   unsigned parity = 0, queries_parity = 0;
-  int turn = 0;  // whose block is next
-  if (kSelf == 0 && static_cast<int>(blockIdx.x) < items) ask_queries(static_cast<int>(blockIdx.x));
+  bool first_weights = true;
+  const auto score = [&] {
+    const std::uint64_t queries = tile_along_k(shared + DecodeShared::queries), keys = tile_along_k(keys_at(shared, buffer, 0));
+    const auto tile_products = [&](int tile, bool first) {
+#pragma unroll
+      for (int k = 0; k < kColumns / 16; ++k) {
+        multiply(scores, moved(queries, tile * kTileBytes + k * 32), moved(keys, tile * kTileBytes + k * 32), !first || k > 0);
+      }
+    };
+    wait(full_barrier(shared, buffer, kRight), parity);
+    products_begin();
+#pragma unroll
+    for (int tile = kHalfTiles; tile < 2 * kHalfTiles; ++tile) tile_products(tile, tile == kHalfTiles);
+    wait(full_barrier(shared, buffer, kLeft), parity);
+    products_begin();  // without it the compiler lets no products overlap
+#pragma unroll
+    for (int tile = 0; tile < kHalfTiles; ++tile) tile_products(tile, false);
+    wait(full_barrier(shared, buffer, kRotary), parity);
+    products_begin();
+    tile_products(kTiles - 1, false);
+    products_commit();
+    buffer ^= 1;
+    if (buffer == 0) parity ^= 1;
+  };
+
+  if (static_cast<int>(blockIdx.x) < items) ask_queries(static_cast<int>(blockIdx.x));
   for (int number = static_cast<int>(blockIdx.x); number < items; number += static_cast<int>(gridDim.x)) {
     const DecodeItem item(number, parts, groups);
     const int blocks = blocks_of(args, item), next = number + static_cast<int>(gridDim.x);
-    const int odd = static_cast<int>(queries_parity);
-    bool summed = false;  // whether `sums` holds anything
-    sum[0] = sum[1] = 0;
-    wait(shared + DecodeShared::queries_full, queries_parity);
-    queries_parity ^= 1;
-
-    const auto shrink = [&](float first, float second) {
-      if (__all_sync(kAllLanes, first == 1.0f && second == 1.0f)) return;
-#pragma unroll
-      for (int i = 0; i < 128; ++i) sums[i / 64][i % 64] *= i % 4 < 2 ? first : second;
-    };
-    const auto others_weights = [&] {
-      sync_threads(kWeightsReady + (kSelf ^ 1), 2 * kWarpgroup);
-      const float* factors = floats(DecodeShared::factors, kSelf ^ 1);
-      if (summed) {
-        sum[0] *= factors[0];
-        sum[1] *= factors[8];
-        shrink(factors[0], factors[8]);
-      }
-    };
-    const auto sum_others = [&] {
-      products_begin();
+    Softmax softmax;
+    unsigned weights[4][4];
+    const auto valid_of = [&](int of) { return *reinterpret_cast<const uint2*>(shared_bytes + DecodeShared::valid + of * 8); };
+    const auto hand_over = [&](const float2& factor) {
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
 #pragma unroll
-        for (int n = 0; n < 2; ++n) {
-          const std::uint64_t weights = moved(others_keys, (kTiles - 1) * kTileBytes + k * 32);
-          multiply<Major::Outer>(sums[n], weights, moved(others_values, (kOwnTile + 2 * n) * kTileBytes + k * 2048), summed || k > 0);
-        }
+        for (int i = 0; i < 4; ++i) weights[k][i] = pack_bf16_pair(scores[8 * k + 2 * i], scores[8 * k + 2 * i + 1]);
       }
-      products_commit();
-      summed = true;
-    };
-    const auto others_summed = [&] {
-      hold(sums[0]);
-      hold(sums[1]);
-      if (at.lane == 0) arrive(empty_barrier(shared, kSelf ^ 1, kOthers));
-    };
-    const auto score_tiles = [&](float (&scores)[32], int first, int count, bool add) {
+      if (!first_weights) sync_threads(kWeightsFree, 2 * kWarpgroup);
+      first_weights = false;
 #pragma unroll
-      for (int tile = 0; tile < count; ++tile) {
-#pragma unroll
-        for (int k = 0; k < kColumns / 16; ++k) {
-          const int at_bytes = (first + tile) * kTileBytes + k * 32;
-          multiply(scores, moved(queries, at_bytes), moved(own_keys, at_bytes), add || tile > 0 || k > 0);
-        }
+      for (int k = 0; k < 4; ++k) {
+        const unsigned to = shared + DecodeShared::weights + swizzled(weights_row, static_cast<unsigned>(2 * k) + weights_unit);
+        store_matrices(to, weights[k][0], weights[k][1], weights[k][2], weights[k][3]);
       }
-    };
-    const auto own_block = [&]<bool kSumOthers>(int block) {
-      float scores[32] = {}, bases[2];
-      wait(full_barrier(shared, kSelf, kOwn), parity);
-      products_begin();
-      score_tiles(scores, kOwnTile, kHalfTiles, false);
-      if constexpr (kSumOthers) {
-        others_weights();
-        sum_others();
-      }
-      wait(full_barrier(shared, kSelf, kOthers), parity);
-      products_begin();  // without it the compiler lets no products overlap
-      score_tiles(scores, kOthersTile, kHalfTiles, true);
-      wait(full_barrier(shared, kSelf, kRotary), parity);
-      products_begin();
-      score_tiles(scores, kTiles - 1, 1, true);
-      products_commit();
-      parity ^= 1;
-      if constexpr (kSumOthers) {
-        products_wait<1>();
-        others_summed();
-      }
-      products_wait<0>();
-      hold(scores);
-      bases[0] = block == 0 ? kNothing : floats(DecodeShared::bases, odd)[0];
-      bases[1] = block == 0 ? kNothing : floats(DecodeShared::bases, odd)[8];
-      const float2 factor = softmax(scores, *reinterpret_cast<const uint2*>(shared_bytes + DecodeShared::valid + kSelf * 8), scale, at.column, bases, sum);
       if (at.lane % 4 == 0) {
-        float* base = floats(DecodeShared::bases, odd);
-        float* factors = floats(DecodeShared::factors, kSelf);
-        base[0] = bases[0];
-        base[8] = bases[1];
-        factors[0] = factor.x;
-        factors[8] = factor.y;
-      }
-      unsigned weights[4][4];
-#pragma unroll
-      for (int i = 0; i < 16; ++i) weights[i / 4][i % 4] = pack_bf16_pair(scores[2 * i], scores[2 * i + 1]);
-      sync_threads(kWarpgroupScored + kSelf, kWarpgroup);  // all warps have read the rotary keys; and the queries
-      if (block + 1 == blocks && next < items) ask_queries(next);
-#pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        store_matrices(weights_to + (((static_cast<unsigned>(2 * k) + weights_unit) ^ swizzle) << 4), weights[k][0], weights[k][1], weights[k][2], weights[k][3]);
+        factors[at.row] = factor.x;
+        factors[at.row + 8] = factor.y;
       }
       fence_async_shared();
-      arrive_threads(kWeightsReady + kSelf, 2 * kWarpgroup);
-      if constexpr (kSumOthers) shrink(factor.x, factor.y);
+      arrive_threads(kWeightsReady, 2 * kWarpgroup);
+    };
+
+    wait(shared + DecodeShared::queries_full, queries_parity);
+    queries_parity ^= 1;
+    score();
+    products_wait<0>();
+    hold(scores);
+    if (blocks == 1 && next < items) ask_queries(next);
+    hand_over(softmax.add(scores, valid_of(buffer ^ 1), scale, at.column));
+    const auto sum_left = [&](int values, bool first) {
+      const std::uint64_t tile = tile_along_outer(keys_at(shared, values, 0), kTileBytes);
       products_begin();
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
 #pragma unroll
-        for (int n = 0; n < 2; ++n) multiply<Major::Outer>(sums[n], weights[k], moved(own_values, (kOwnTile + 2 * n) * kTileBytes + k * 2048), kSumOthers || k > 0);
+        for (int n = 0; n < 2; ++n) multiply<Major::Outer>(sums[n], weights[k], moved(tile, 2 * n * kTileBytes + k * 2048), !first || k > 0);
       }
       products_commit();
-      summed = true;
+    };
+    const auto left_summed = [&](int values) {
       products_wait<0>();
       hold(sums[0]);
       hold(sums[1]);
 #pragma unroll
       for (int k = 0; k < 4; ++k) hold(weights[k]);
-      if (at.lane == 0) arrive(empty_barrier(shared, kSelf, kOwn));
+      if (at.lane == 0) arrive(empty_barrier(shared, values, kLeft));
     };
-
-    int block = 1;
-    if (turn == kSelf) {
-      own_block.template operator()<false>(0);
-      block = 2;
+    for (int block = 0; block + 1 < blocks; ++block) {
+      const int values = buffer ^ 1;
+      score();
+      sum_left(values, block == 0);
+      products_wait<1>();
+      hold(scores);
+      if (block + 2 == blocks && next < items) ask_queries(next);
+      const float2 factor = softmax.add(scores, valid_of(buffer ^ 1), scale, at.column);
+      left_summed(values);
+      shrink(sums, factor.x, factor.y);
+      hand_over(factor);
     }
-    for (; block < blocks; block += 2) own_block.template operator()<true>(block);
-    if (block == blocks) {
-      others_weights();
-      sum_others();
-      products_wait<0>();
-      others_summed();
-    }
-    turn = (turn + blocks) % 2;
+    sum_left(buffer ^ 1, blocks == 1);
+    left_summed(buffer ^ 1);
 
+    float all[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      sum[r] += __shfl_xor_sync(kAllLanes, sum[r], 1);
-      sum[r] += __shfl_xor_sync(kAllLanes, sum[r], 2);
-      if (at.lane % 4 == 0) floats(DecodeShared::sums, 2 * odd + kSelf)[8 * r] = sum[r];
-    }
-    sync_threads(kItemSummed, 2 * kWarpgroup);
-    float totals[2];
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      const float total = floats(DecodeShared::sums, 2 * odd)[8 * r] + floats(DecodeShared::sums, 2 * odd + 1)[8 * r];
-      const float base = floats(DecodeShared::bases, odd)[8 * r];
-      totals[r] = total;
-      if (at.lane % 4 != 0 || kSelf != 0) continue;
-      const int head = item.group * kHeads + at.row + 8 * r;
+      float total = softmax.sum[r];
+      total += __shfl_xor_sync(kAllLanes, total, 1);
+      total += __shfl_xor_sync(kAllLanes, total, 2);
+      all[r] = total;
+      if (at.lane % 4 != 0) continue;
+      const int row = at.row + 8 * r, head = item.group * kHeads + row;
+      totals[static_cast<int>(queries_parity) * kHeads + row] = total;
       if (parts > 1) {
-        *reinterpret_cast<float2*>(args.part_stats + 2 * ((static_cast<std::int64_t>(item.row) * parts + item.part) * args.heads + head)) = make_float2(base, total);
+        const std::int64_t slot = (static_cast<std::int64_t>(item.row) * parts + item.part) * args.heads + head;
+        *reinterpret_cast<float2*>(args.part_stats + 2 * slot) = make_float2(softmax.most[r], total);
       } else if (args.lse != nullptr) {
-        args.lse[static_cast<std::int64_t>(item.row) * args.heads + head] = total == 0 ? INFINITY : (base + log2f(total)) * kLn2;
+        args.lse[static_cast<std::int64_t>(item.row) * args.heads + head] = total == 0 ? INFINITY : (softmax.most[r] + log2f(total)) * kLn2;
       }
     }
-    write_sums(args, item, parts, at, kSelf * kLatent / 2, sums, totals);
+    arrive_threads(kTotalsReady, 2 * kWarpgroup);
+    write_sums(args, item, parts, at, 0, sums, all);
+  }
+}
+
+__device__ inline void sum_right(const SparseAttentionArgs& args, unsigned shared, const std::byte* shared_bytes, int parts, int groups, int items) {
+  const Lane at;
+  const float* factors = reinterpret_cast<const float*>(shared_bytes + DecodeShared::factors);
+  const float* totals = reinterpret_cast<const float*>(shared_bytes + DecodeShared::totals);
+  float sums[2][64];
+#pragma unroll
+  for (int i = 0; i < 128; ++i) sums[i / 64][i % 64] = 0;
+  int buffer = 0, turn = 1;  // items take turns with the totals, as with the parity of their queries
+  for (int number = static_cast<int>(blockIdx.x); number < items; number += static_cast<int>(gridDim.x)) {
+    const DecodeItem item(number, parts, groups);
+    const int blocks = blocks_of(args, item);
+    for (int block = 0; block < blocks; ++block) {
+      const std::uint64_t weights = tile_along_k(shared + DecodeShared::weights), tile = tile_along_outer(keys_at(shared, buffer, kHalfTiles), kTileBytes);
+      sync_threads(kWeightsReady, 2 * kWarpgroup);
+      if (block > 0) shrink(sums, factors[at.row], factors[at.row + 8]);
+      products_begin();
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+#pragma unroll
+        for (int n = 0; n < 2; ++n) {
+          multiply<Major::Outer>(sums[n], moved(weights, k * 32), moved(tile, 2 * n * kTileBytes + k * 2048), block > 0 || k > 0);
+        }
+      }
+      products_commit();
+      products_wait<0>();
+      hold(sums[0]);
+      hold(sums[1]);
+      if (at.lane == 0) arrive(empty_barrier(shared, buffer, kRight));
+      if (block + 1 < blocks) arrive_threads(kWeightsFree, 2 * kWarpgroup);
+      buffer ^= 1;
+    }
+    sync_threads(kTotalsReady, 2 * kWarpgroup);
+    const float all[2] = {totals[turn * kHeads + at.row], totals[turn * kHeads + at.row + 8]};
+    turn ^= 1;
+    // Only now may the other warpgroup come to the next item's end.
+    if (number + static_cast<int>(gridDim.x) < items) arrive_threads(kWeightsFree, 2 * kWarpgroup);
+    write_sums(args, item, parts, at, kLatent / 2, sums, all);
   }
 }
 

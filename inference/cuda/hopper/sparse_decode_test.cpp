@@ -221,6 +221,27 @@ TEST_CASE("a token's bits are its own: in a range, alone, with room for longer l
   }
 }
 
+TEST_CASE("sparse decode gives a token the same bits alone and among more than the device has multiprocessors for, for any number of parts") {
+  if (skip_without_hopper()) return;
+  for (const int part : {64, 128, 256, 384, 512}) {  // of 700: from 11 parts to 2
+    for (const auto lists : {Lists::Full, Lists::Holes}) {
+      CAPTURE(part);
+      CAPTURE(static_cast<int>(lists));
+      const auto problem = make_problem(8, 192, 700, lists, part, std::vector<SequencePart>(20, {.start = 690, .count = 5}));
+      const Device device(problem);
+      const auto whole = device.run();  // more items than there are multiprocessors
+      for (const int t : {0, 3, 10, 99}) {  // 3 and 10 may have no list
+        const auto token = static_cast<std::size_t>(t);
+        const auto alone = device.run(t, 1, problem.longest());
+        CHECK(same_bits(rows_of(alone.out, problem.out_row(), token, 1), rows_of(whole.out, problem.out_row(), token, 1)));
+        CHECK(same_bits(alone.lse, rows_of(whole.lse, 192, token, 1)));
+      }
+      const auto some = device.run(40, 6, problem.longest());
+      CHECK(same_bits(rows_of(some.out, problem.out_row(), 40, 6), rows_of(whole.out, problem.out_row(), 40, 6)));
+    }
+  }
+}
+
 TEST_CASE("sparse decode gives the same bits on every run, on any pages, and without an lse") {
   if (skip_without_hopper()) return;
   for (const int part : {256, 2048}) {
@@ -228,6 +249,8 @@ TEST_CASE("sparse decode gives the same bits on every run, on any pages, and wit
     const Device device(problem);
     const auto first = device.run();
     for (int i = 0; i < 20; ++i) REQUIRE(device.run().same_as(first));
+    const auto few = device.run(8, 8, problem.longest());
+    for (int i = 0; i < 20; ++i) REQUIRE(device.run(8, 8, problem.longest()).same_as(few));
     CHECK(same_bits(device.run(0, problem.batch.tokens(), problem.longest(), false).out, first.out));
   }
 }
