@@ -41,7 +41,7 @@ BenchDevice open_cuda(const BenchDeviceOptions& options) {
   const CudaDevice device = need_cuda_device();
   const Checkpoint checkpoint(options.folder);
   const ModelWeights weights = bind_weights(load_model_config(options.folder), checkpoint);
-  auto backend = make_cuda_backend(weights, {.pages = options.pages, .max_tokens = kMostPass, .cache = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16, .masked_from = options.masked_from});
+  auto backend = make_cuda_backend(weights, {.pages = options.pages, .max_tokens = kMostPass, .cache = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16, .masked_from = options.masked_from, .fp8_queries = options.queries == "fp8"});
   const CudaBackend* cuda = backend.get();
   const StepFootprint footprint = cuda->footprint();
   return {.hardware = device.name,
@@ -64,6 +64,7 @@ BenchDevice open_bench_device(const BenchDeviceOptions& options) {
     return open_cuda(options);
   }
   require(options.cache == "bf16", ErrorKind::Usage, "--cache fp8: only on the device cuda; the CPU's cache is float32");
+  require(options.queries == "bf16", ErrorKind::Usage, "--queries fp8: only on the device cuda");
   const auto model = std::make_shared<CpuModel>(options, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = options.pages});
   const auto pool = std::make_shared<ThreadPool>(model->backend.threads());
   return {.hardware = fmt::format("{}, {} cores", processor_name(), ::sysconf(_SC_NPROCESSORS_ONLN)),

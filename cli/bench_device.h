@@ -14,6 +14,7 @@ struct BenchDeviceOptions {
   std::string device = "cpu";
   std::string weights = "exact";   ///< or int8
   std::string cache = "bf16";      ///< or fp8; on cuda
+  std::string queries = "bf16";    ///< or fp8; on cuda
   int threads = 0;                 ///< 0: one for each core
   int pages = 64;                  ///< of the cache
   int masked_from = CudaBackendOptions{}.masked_from;  ///< see there; on cuda

@@ -66,6 +66,7 @@ std::vector<std::string> known_values(const std::string& option) {
       {"--dtype", {"f32", "bf16", "fp8"}},
       {"--weights", {"exact", "int8"}},
       {"--cache", {"bf16", "fp8"}},
+      {"--queries", {"bf16", "fp8"}},
       {"--attention", {"sparse", "dense"}},
       {"--size", size_words()},
       {"--expert", {"tutor", "oracle"}},

@@ -81,9 +81,10 @@ std::unique_ptr<Backend> make_backend(const LocalEngineOptions& options, const M
   if (options.device == "auto" && options.weights == "exact") device = find_cuda_device();  // 8-bit weights ask for the CPU
   if (device) {
     const CacheFormat format = options.cache == "fp8" ? CacheFormat::Fp8 : CacheFormat::Bf16;
-    return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(*device, weights, format)), .max_tokens = kCudaPassTokens, .cache = format, .dense_attention = dense, .batch_invariant = options.batch_invariant});
+    return make_cuda_backend(weights, {.pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cuda_tokens(*device, weights, format)), .max_tokens = kCudaPassTokens, .cache = format, .dense_attention = dense, .batch_invariant = options.batch_invariant, .fp8_queries = options.queries == "fp8"});
   }
   require(options.cache == "bf16", ErrorKind::Usage, "--cache fp8: only on the device cuda; the CPU's cache is float32");
+  require(options.queries == "bf16", ErrorKind::Usage, "--queries fp8: only on the device cuda");
   return std::make_unique<CpuBackend>(weights, CpuBackendOptions{.threads = options.threads, .format = options.weights == "int8" ? WeightFormat::Int8 : WeightFormat::Exact, .pages = pages_of(options.cache_tokens > 0 ? options.cache_tokens : default_cache_tokens(weights.config)), .dense_attention = dense});
 }
 
@@ -94,6 +95,7 @@ void check_options(const LocalEngineOptions& options) {
   one_of("--device", options.device, {"auto", "cpu", "cuda"});
   one_of("--weights", options.weights, {"exact", "int8"});
   one_of("--cache", options.cache, {"bf16", "fp8"});
+  one_of("--queries", options.queries, {"bf16", "fp8"});
   one_of("--attention", options.attention, {"sparse", "dense"});
   require(options.device != "cuda" || options.weights == "exact", ErrorKind::Usage, "--weights int8: not available on the device cuda; accepted: exact");
   require(options.cache_tokens >= 0, ErrorKind::Usage, fmt::format("--cache-tokens: found {}; accepted: 0 (chosen by the memory) or more", options.cache_tokens));
@@ -110,6 +112,7 @@ void add_local_engine_options(CLI::App& command, LocalEngineOptions& options) {
       ->capture_default_str();
   command.add_option("--weights", options.weights, "Weights on the CPU: exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
   command.add_option("--cache", options.cache, "Cache on CUDA: bf16, or fp8 (half the memory)")->type_name("FORMAT")->capture_default_str();
+  command.add_option("--queries", options.queries, "Attention's queries on Hopper, for models of DeepSeek-V3.2's size over an FP8 cache: bf16, or fp8 in passes of 64 tokens or more, padding counted (docs/engine.md)")->type_name("FORMAT")->capture_default_str();
   command.add_option("--attention", options.attention, "sparse: to the positions that the checkpoint's indexer chooses; dense: to all, with the same weights")->type_name("KIND")->capture_default_str();
   command.add_flag("--batch-invariant", options.batch_invariant, "Results to the bit the same whatever else is in the batch, also for the models of DeepSeek-V3.2's size on Hopper, which this slows down (others always are)");
   command.add_flag("--constrain-calls", options.constrain_calls, "Keep the model to the grammar of its tools: every call is well formed and satisfies its tool's schema");

@@ -22,6 +22,7 @@ struct LocalEngineOptions {
   std::string weights = "exact";   ///< or int8 (CPU)
   std::string cache = "bf16";      ///< or fp8 (CUDA; on the CPU the cache is float32)
   std::string attention = "sparse";  ///< or dense: to every position, whatever the indexer says
+  std::string queries = "bf16";    ///< of sparse attention; or fp8: see CudaBackendOptions::fp8_queries
   bool batch_invariant = false;    ///< see CudaBackendOptions; on the CPU it is always so
   int max_running = 256;           ///< sequences in a batch
   bool constrain_calls = false;    ///< see LocalModel::constrain_calls

@@ -95,6 +95,7 @@ void add_model_bench_command(CLI::App& parent, Context& context) {
   command->add_option("--device", o.device.device, "cpu or cuda")->type_name("DEVICE")->capture_default_str();
   command->add_option("--weights", o.device.weights, "exact, or int8 (8 bits, half the memory)")->type_name("FORM")->capture_default_str();
   command->add_option("--cache", o.device.cache, "Format of the cache on cuda: bf16 or fp8")->type_name("FORMAT")->capture_default_str();
+  command->add_option("--queries", o.device.queries, "On cuda: attention's queries over an FP8 cache, bf16, or fp8 for the models that have a kernel for it (docs/engine.md)")->type_name("FORMAT")->check(CLI::IsMember({"bf16", "fp8"}))->capture_default_str();
   command->add_option("--masked-from", o.device.masked_from, "On cuda: prompts prefilled whole attend with keys and values of every head from so many tokens on, where there is a kernel for it; 0: never")
       ->type_name("N")
       ->check(CLI::Range(0, 1 << 20))

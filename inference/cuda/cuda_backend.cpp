@@ -100,6 +100,7 @@ struct CudaBackend::Impl {
                  .dense_attention = o.dense_attention,
                  .batch_invariant = o.batch_invariant,
                  .masked_from = o.masked_from,
+                 .fp8_queries = o.fp8_queries,
                  .terms = *options.terms},
                 stream),
         page_stride(static_cast<int>(std::min<std::int64_t>(pages_for(config.max_positions), o.pages))) {

@@ -30,6 +30,9 @@ struct CudaBackendOptions {
   /// head instead of latents, where there is a kernel for it (DeepSeek-V3.2's heads on Hopper, not batch_invariant). 0: never. Measured it is no slower
   /// from two tokens on (docs/performance.md); a few tokens gain nothing to speak of.
   int masked_from = 16;
+  /// Passes of 64 tokens or more attend with queries in e4m3, one power of two for each head, over an FP8 cache (hopper/quantize_queries.h):
+  /// Error(Usage) where there is no kernel for it (it takes DeepSeek-V3.2's latents, heads by 64, Hopper), and with batch_invariant, which it would break.
+  bool fp8_queries = false;
 };
 
 class CudaBackend : public Backend {

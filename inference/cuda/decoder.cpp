@@ -1,5 +1,7 @@
 #include "inference/cuda/decoder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -8,6 +10,7 @@
 #include "inference/cuda/float_linear.h"
 #include "inference/cuda/grouped_product.h"
 #include "inference/cuda/hopper/masked_attention.h"
+#include "inference/cuda/hopper/sparse_prefill_fp8.h"
 #include "inference/cuda/moe.h"
 #include "inference/cuda/norm.h"
 
@@ -31,6 +34,17 @@ bool fits_fused(const ModelConfig& config, kernels::ActivationTerms terms) {
 bool fits_masked(const ModelConfig& config, const DecoderOptions& options) {
   return compute_capability() == 90 && options.masked_from > 0 && !options.batch_invariant && options.terms == kernels::ActivationTerms::One && config.nope_dim == kernels::kMaskedContent &&
          config.rope_dim == kernels::kMaskedRotary && config.v_dim == kernels::kMaskedValue;
+}
+
+void check_fp8_queries(const ModelConfig& config, const DecoderOptions& options) {
+  const kernels::SparseAttentionArgs sizes{.batch = {}, .layout = kernels::cache_layout(config, options.cache), .heads = config.heads};
+  const bool takes = compute_capability() == 90 && options.terms == kernels::ActivationTerms::One && kernels::sparse_prefill_fp8_takes({.attention = sizes});
+  require(takes, ErrorKind::Usage,
+          fmt::format("FP8 queries: found {} cache, latents of {} + {}, {} heads and compute capability {:.1f}; accepted: an FP8 cache (--cache fp8), latents of 512 + 64, "
+                      "heads by 64, activations in one term, compute capability 9.0",
+                      options.cache == CacheFormat::Fp8 ? "an FP8" : "a bf16", config.kv_rank, config.rope_dim, config.heads, compute_capability() / 10.0));
+  require(!options.batch_invariant, ErrorKind::Usage,
+          "FP8 queries: found batch-invariant attention beside them; accepted: one of them, as a pass's number of tokens decides about the queries");
 }
 
 std::size_t count(std::int64_t a, std::int64_t b = 1, std::int64_t c = 1) { return static_cast<std::size_t>(a * b * c); }
@@ -99,6 +113,12 @@ Decoder::Decoder(const ModelConfig& config, const CudaWeights& weights, const De
     chosen_ = DeviceBuffer<std::int32_t>(count(tokens, config.index_topk));
     const std::int64_t stride = kernels::round_up(static_cast<int>(positions), kPageTokens);
     scores_ = DeviceBuffer<float>(count(std::max(stride, std::min(kScoreFloats, stride * tokens))));
+  }
+  if (options.fp8_queries) {
+    check_fp8_queries(config, options);
+    queries_fp8_ = DeviceBuffer<std::uint8_t>(count(tokens, heads, config.kv_rank));
+    query_rotary_ = DeviceBuffer<Bf16>(count(tokens, heads, config.rope_dim));
+    query_scales_ = DeviceBuffer<float>(count(tokens, heads));
   }
   masked_ = fits_masked(config, options);
   if (masked_) {

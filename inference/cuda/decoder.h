@@ -14,6 +14,9 @@
 
 namespace gauntlet {
 
+/// Tokens of a pass from which on DecoderOptions::fp8_queries counts: as many as give every multiprocessor work.
+inline constexpr int kFp8QueryTokens = 64;
+
 struct DecoderOptions {
   int pages = 0;                 ///< of the cache; one more is kept for the padding rows of graphs
   int max_tokens = 0;
@@ -21,6 +24,7 @@ struct DecoderOptions {
   bool dense_attention = false;
   bool batch_invariant = false;  ///< see CudaBackendOptions
   int masked_from = 0;           ///< see CudaBackendOptions
+  bool fp8_queries = false;      ///< see CudaBackendOptions
   kernels::ActivationTerms terms = kernels::ActivationTerms::Two;
 };
 
@@ -90,7 +94,9 @@ class Decoder {
   // With two terms, [2 × tokens, …] wherever an activation is the input or the output of a product: one product runs over both.
   DeviceBuffer<float> stream_, normed_float_, input_, query_, absorbed_float_, mixed_float_, index_weights_, index_query_scales_, scores_, part_out_, part_stats_;
   DeviceBuffer<Bf16> normed_, q_latent_, content_, absorbed_, index_queries_, attended_, mixed_, joined_, keys_values_, plain_latents_, rotary_keys_;
-  DeviceBuffer<std::uint8_t> index_queries_fp8_;
+  DeviceBuffer<std::uint8_t> index_queries_fp8_, queries_fp8_;
+  DeviceBuffer<Bf16> query_rotary_;
+  DeviceBuffer<float> query_scales_;
   DeviceBuffer<std::int32_t> chosen_, masked_work_;
   DeviceBuffer<float> gate_up_, router_, gate_weights_, expert_out_;
   DeviceBuffer<Bf16> activated_, expert_activated_;

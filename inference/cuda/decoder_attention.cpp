@@ -9,6 +9,8 @@
 #include "inference/cuda/fast_kernels.h"
 #include "inference/cuda/float_linear.h"
 #include "inference/cuda/hopper/masked_attention.h"
+#include "inference/cuda/hopper/quantize_queries.h"
+#include "inference/cuda/hopper/sparse_prefill_fp8.h"
 #include "inference/cuda/latents.h"
 #include "inference/cuda/select_positions.h"
 
@@ -19,8 +21,9 @@ std::string Decoder::describe_attention() const {
   const kernels::SparseAttentionArgs args{.batch = {}, .layout = layout_, .heads = config_.heads, .queries_low = two_terms() ? absorbed_.data() : nullptr, .out_low = two_terms() ? attended_.data() : nullptr};
   const bool portable = kernels::attention_kernel(args) == kernels::AttentionKernel::Portable;
   if (options_.batch_invariant) return portable ? "" : "batch-invariant";
-  if (masked_) return fmt::format("prompts of {} tokens or more attended to whole", options_.masked_from);
-  return portable ? "" : "prompts never attended to whole";
+  const std::string queries = options_.fp8_queries ? fmt::format(", queries in FP8 from {} tokens on", kFp8QueryTokens) : "";
+  if (masked_) return fmt::format("prompts of {} tokens or more attended to whole{}", options_.masked_from, queries);
+  return portable ? "" : "prompts never attended to whole" + queries;
 }
 
 void Decoder::attention(int index, const CudaLayer& layer, const kernels::TokenBatch& batch, const PassShape& pass, Selections* record) {
@@ -100,6 +103,18 @@ void Decoder::attend_absorbed(const CudaLayer& layer, const Cache& cache, const 
                                     .out = attended_.data(),
                                     .out_low = second(attended_, tokens, std::int64_t{heads} * config_.kv_rank),
                                     .lse = nullptr};
+  if (options_.fp8_queries && tokens >= kFp8QueryTokens) {
+    kernels::quantize_queries({.heads = tokens * heads,
+                               .queries = absorbed_.data(),
+                               .queries_fp8 = queries_fp8_.data(),
+                               .query_rotary = query_rotary_.data(),
+                               .query_scales = query_scales_.data()},
+                              on_.get());
+    args.chosen = choosing ? chosen_.data() : nullptr;
+    args.part = kernels::round_up(std::max(longest, 1), kPageTokens);
+    kernels::sparse_prefill_fp8({.attention = args, .queries_fp8 = queries_fp8_.data(), .query_rotary = query_rotary_.data(), .query_scales = query_scales_.data()}, on_.get());
+    return mix_values(layer, tokens);
+  }
   if (!options_.batch_invariant) {
     const int fastest = kernels::fastest_part(args);
     // A single token's parts must find room.

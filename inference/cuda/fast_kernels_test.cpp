@@ -3,6 +3,7 @@
 #include "inference/cuda/fast_kernels.h"
 
 #include "inference/cuda/decided_case.h"
+#include "inference/cuda/decoder.h"
 #include "inference/cuda/kernel_case.h"
 #include "inference/golden_case.h"
 #include "inference/random_checkpoint.h"
@@ -111,6 +112,28 @@ TEST_CASE("prompts in one pass give the same logits in the form that is not abso
     other.forward(prompts[2], LogitsOf::None);
     CHECK(relative_difference(runs[2].forward(next), other.forward(next)) <= bound);
   }
+}
+
+TEST_CASE("queries in FP8 change logits as little as three bits of mantissa do, in passes of 64 tokens or more") {
+  if (skip_without_hopper()) return;
+  const AttentionModel model;
+  const Ids ids = model.ids(300);
+  REQUIRE(model.weights.config.index_topk == 128);
+  CudaBackend wide(model.weights, {.pages = 16, .cache = CacheFormat::Fp8, .masked_from = 0}), narrow(model.weights, {.pages = 16, .cache = CacheFormat::Fp8, .masked_from = 0, .fp8_queries = true});
+  const auto prompt = std::span(ids).first(128), few = std::span(ids).first(kFp8QueryTokens - 1);
+  CHECK(SequenceRun{narrow, pages_from(0, 8)}.forward(few) == SequenceRun{wide, pages_from(0, 8)}.forward(few));
+  // Up to index_topk positions nothing is chosen, so nothing else goes another way.
+  const auto expected = SequenceRun{wide, pages_from(0, 8)}.forward(prompt);
+  const auto found = SequenceRun{narrow, pages_from(0, 8)}.forward(prompt);
+  const double error = relative_difference(found, expected);
+  MESSAGE("relative difference " << error);
+  CHECK(error > 0);
+  CHECK(error <= 0x1p-4);
+  const auto longer = SequenceRun{narrow, pages_from(0, 8)}.forward(ids);
+  for (int i = 0; i < 5; ++i) REQUIRE(SequenceRun{narrow, pages_from(i, 8)}.forward(ids) == longer);
+  CHECK(narrow.describe().find("queries in FP8 from 64 tokens on") != std::string::npos);
+  CHECK_THROWS_AS(CudaBackend(model.weights, {.pages = 16, .fp8_queries = true}), Error);
+  CHECK_THROWS_AS(CudaBackend(model.weights, {.pages = 16, .cache = CacheFormat::Fp8, .batch_invariant = true, .fp8_queries = true}), Error);
 }
 
 TEST_CASE("with V3.2's sizes a row's bits depend on nothing else if asked for, and never on the run") {
