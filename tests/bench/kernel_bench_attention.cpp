@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <optional>
 
 #include "inference/cuda/cache_rows.h"
 #include "inference/cuda/fast_kernels.h"
+#include "inference/cuda/hopper/quantize_queries.h"
+#include "inference/cuda/hopper/sparse_prefill_fp8.h"
 #include "inference/cuda/latents.h"
 #include "tests/bench/kernel_bench_data.h"
 
@@ -50,7 +53,35 @@ struct AttentionRow {
   Shape shape;
   bool portable = false;       ///< the portable kernel, also where there is a faster one
   Order order = Order::Ascending;
+  bool fp8_queries = false;    ///< queries in e4m3, made before the clock starts
   double target_us = 0;
+};
+
+/// FP8 queries of all tokens on the device.
+struct Fp8Queries {
+  DeviceBuffer<std::uint8_t> values;
+  DeviceBuffer<Bf16> rotary;
+  DeviceBuffer<float> scales;
+
+  Fp8Queries(std::size_t heads, const CacheLayout& layout)
+      : values(heads * static_cast<std::size_t>(layout.latent)), rotary(heads * static_cast<std::size_t>(layout.rope)), scales(heads) {}
+
+  kernels::QuantizeQueriesArgs from(const Bf16* queries) const {
+    return {.heads = static_cast<int>(scales.size()), .queries = queries, .queries_fp8 = values.data(), .query_rotary = rotary.data(), .query_scales = scales.data()};
+  }
+  /// What a token's queries stand for: four bits and a power of two, which bf16 holds exactly.
+  std::vector<Bf16> token(std::size_t token, std::size_t heads, const CacheLayout& layout) const {
+    const auto latent = static_cast<std::size_t>(layout.latent), rope = static_cast<std::size_t>(layout.rope), first = token * heads;
+    const auto own = copy_of(values.data() + first * latent, heads * latent);
+    const auto own_rotary = copy_of(rotary.data() + first * rope, heads * rope);
+    const auto own_scales = copy_of(scales.data() + first, heads);
+    std::vector<Bf16> out;
+    for (std::size_t h = 0; h < heads; ++h) {
+      for (std::size_t i = 0; i < latent; ++i) out.push_back(to_bf16(to_float(Fp8{own[h * latent + i]}) * own_scales[h]));
+      for (std::size_t i = 0; i < rope; ++i) out.push_back(to_bf16(to_float(own_rotary[h * rope + i]) * own_scales[h]));
+    }
+    return out;
+  }
 };
 
 void time_sparse_attention(KernelTimes& times, const CacheLayout& layout, const AttentionRow& row) {
@@ -74,6 +105,12 @@ void time_sparse_attention(KernelTimes& times, const CacheLayout& layout, const 
   args.chosen = chosen.data();
   if (!row.portable) args.part = kernels::fastest_part(args);
   const std::string kernel = row.portable ? "portable" : kernels::name_of(kernels::attention_kernel(args));
+  std::optional<Fp8Queries> fp8_queries;
+  if (row.fp8_queries) {
+    fp8_queries.emplace(tokens * static_cast<std::size_t>(heads), layout);
+    kernels::quantize_queries(fp8_queries->from(args.queries), times.stream().get());
+    args.part = kernels::round_up(k, kPageTokens);
+  }
   const auto parts = static_cast<std::size_t>(shape.rows * args.parts() * heads);
   const DeviceBuffer<float> part_out(parts * static_cast<std::size_t>(layout.latent_padded())), part_stats(parts * 2);
   args.part_out = part_out.data();
@@ -82,7 +119,10 @@ void time_sparse_attention(KernelTimes& times, const CacheLayout& layout, const 
   const auto run = [&] {
     args.first = turn++ % variants * shape.rows;
     args.chosen = chosen.data() + static_cast<std::int64_t>(args.first) * k;
-    if (row.portable) {
+    if (fp8_queries) {
+      const kernels::SparsePrefillFp8Args fp8{.attention = args, .queries_fp8 = fp8_queries->values.data(), .query_rotary = fp8_queries->rotary.data(), .query_scales = fp8_queries->scales.data()};
+      kernels::sparse_prefill_fp8(fp8, times.stream().get());
+    } else if (row.portable) {
       kernels::sparse_attention(args, times.stream().get());
     } else {
       kernels::attend(args, times.stream().get());
@@ -93,19 +133,42 @@ void time_sparse_attention(KernelTimes& times, const CacheLayout& layout, const 
     run();
     const auto token = static_cast<std::size_t>(shape.rows - 1);
     const auto keys = copy_latents(layout, cache, batch, static_cast<int>(token), std::span(lists).subspan(token * static_cast<std::size_t>(k), static_cast<std::size_t>(k)));
-    const auto own = copy_of(args.queries + token * query, query), found = copy_of(out.data() + token * result, result);
+    const auto own = fp8_queries ? fp8_queries->token(token, static_cast<std::size_t>(heads), layout) : copy_of(args.queries + token * query, query);
+    const auto found = copy_of(out.data() + token * result, result);
     std::vector<Bf16> expected(result);
     kernels::sparse_attention_ref({.batch = keys.view(), .layout = layout, .rows = 1, .heads = heads, .longest = k, .scale = args.scale, .queries = own.data(), .latent_rows = keys.bytes.data(), .out = expected.data()});
     return kernels::relative_error(found, expected);
   };
   const auto chosen_kernel = kernels::attention_kernel(args);
+  const char* form = row.portable ? ".portable" : row.fp8_queries ? ".fp8_queries" : "";
   const bool wgmma = !row.portable && (chosen_kernel == kernels::AttentionKernel::Fp8 || chosen_kernel == kernels::AttentionKernel::Bf16);
-  times.add({.name = fmt::format("sparse_attention.{}.{}heads.{}+{}.top{}.{}{}", name_of(layout.format), heads, layout.latent, layout.rope, k, shape.name(), row.portable ? ".portable" : ""),
+  times.add({.name = fmt::format("sparse_attention.{}.{}heads.{}+{}.top{}.{}{}", name_of(layout.format), heads, layout.latent, layout.rope, k, shape.name(), form),
              .work = {.bytes = entries * layout.row_bytes() + shape.rows * each, .flops = 2.0 * shape.rows * k * heads * (layout.latent + layout.rope + layout.latent), .unit = wgmma ? MatrixUnit::WgmmaBf16 : MatrixUnit::Mma},
-             .kernel = kernel,
+             .kernel = row.fp8_queries ? "FP8 queries" : kernel,
              .target_us = row.target_us,
              .error_bound = kBf16Error},
             run, error);
+}
+
+void time_quantize_queries(KernelTimes& times, int tokens, int heads) {
+  const CacheLayout layout{.format = CacheFormat::Fp8, .latent = kernels::kQueryLatent, .rope = kernels::kQueryRotary};
+  Rng rng(8);
+  const auto rows = static_cast<std::size_t>(tokens) * static_cast<std::size_t>(heads), width = static_cast<std::size_t>(layout.width());
+  const auto queries = repeated_bf16s(rng, rows * width);
+  const auto* from = reinterpret_cast<const Bf16*>(queries.data());
+  const Fp8Queries to(rows, layout);
+  const auto run = [&] { kernels::quantize_queries(to.from(from), times.stream().get()); };
+  times.add(fmt::format("quantize_queries.{}tokens.{}heads.512+64", tokens, heads), {.bytes = static_cast<double>(rows) * (2.0 * static_cast<double>(width) + 512 + 128 + 4)}, run, kNoError, [&] {
+    run();
+    const auto count = static_cast<std::size_t>(heads), first = rows - count;
+    const auto own = copy_of(from + first * width, count * width);
+    std::vector<std::uint8_t> values(count * 512);
+    std::vector<Bf16> rotary(count * 64);
+    std::vector<float> scales(count);
+    kernels::quantize_queries_ref({.heads = heads, .queries = own.data(), .queries_fp8 = values.data(), .query_rotary = rotary.data(), .query_scales = scales.data()});
+    const bool same = copy_of(to.values.data() + first * 512, values.size()) == values && kernels::same_bits(copy_of(to.rotary.data() + first * 64, rotary.size()), rotary) && copy_of(to.scales.data() + first, count) == scales;
+    return same ? 0.0 : 1.0;
+  });
 }
 
 void time_index_scores(KernelTimes& times, const CacheLayout& layout, int heads, const Shape& shape, double target_us = 0) {
@@ -277,9 +340,15 @@ void time_attention_kernels(KernelTimes& times) {
       time_sparse_attention(times, v32, {.heads = 128, .k = 2048, .shape = {.rows = rows, .context = 32'768}, .order = Order::Random, .target_us = fp8 ? target : 0});
     }
     for (const int heads : {8, 16}) {
-      for (const int rows : {1, 64, 256}) time_sparse_attention(times, v32, {.heads = heads, .k = 2048, .shape = {.rows = rows, .context = 32'768}, .order = Order::Random});
+      for (const int rows : {1, 8, 32, 64, 128, 256}) time_sparse_attention(times, v32, {.heads = heads, .k = 2048, .shape = {.rows = rows, .context = 32'768}, .order = Order::Random});
     }
     time_sparse_attention(times, v32, {.heads = 128, .k = 2048, .shape = {.rows = 64, .context = 32'768}, .portable = true, .order = Order::Random});
+    if (fp8 && compute_capability() == 90) {
+      for (const bool fp8_queries : {false, true}) {
+        time_sparse_attention(times, v32, {.heads = 128, .k = 2048, .shape = {.rows = 4096, .context = 32'768, .prefill = true}, .order = Order::Random, .fp8_queries = fp8_queries});
+      }
+      time_quantize_queries(times, 4096, 128);
+    }
     if (!fp8) {
       for (const auto& [context, tflops] : {std::pair{8192, 615.0}, {32'768, 583.0}, {65'536, 537.0}, {131'072, 520.0}}) {
         const double flops = 2.0 * 4096 * 2048 * 128 * (576 + 512);
