@@ -23,12 +23,17 @@ constexpr std::string_view kAfterPrompt[] = {" input tokens",  " in the messages
 constexpr std::string_view kBeforePrompt[] = {"messages resulted in ", "the prompt has ", "the input (",     "request (",
                                               "(length ",              "too long: ",      "context limit: ", "\"n_prompt_tokens\":"};
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// In small letters, and without the commas of numbers such as 131,072.
+std::string simplified(const std::string& text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == ',' && i > 0 && is_digit(text[i - 1]) && i + 1 < text.size() && is_digit(text[i + 1])) continue;
+    out += static_cast<char>(std::tolower(static_cast<unsigned char>(text[i])));
+  }
+  return out;
+}
 
 std::optional<std::int64_t> number(std::string_view digits) {
   std::int64_t value = 0;
@@ -55,12 +60,12 @@ std::optional<std::int64_t> number_before(std::string_view text, std::string_vie
 }  // namespace
 
 bool says_context_length(const std::string& words) {
-  const std::string text = lower(words);
+  const std::string text = simplified(words);
   return std::any_of(std::begin(kSigns), std::end(kSigns), [&](auto sign) { return text.find(sign) != std::string::npos; });
 }
 
 ContextRefusal read_context_refusal(const std::string& words) {
-  const std::string text = lower(words);
+  const std::string text = simplified(words);
   ContextRefusal found;
   for (const auto before : kBeforeContext) {
     if (!found.context) found.context = number_after(text, before);

@@ -131,7 +131,8 @@ void Run::settle(const Item& item, Episode episode) {
     return;
   }
   const bool fault = is_infrastructure(episode.stop);
-  faults_in_a_row_ = fault ? faults_in_a_row_ + 1 : 0;
+  // An agent that takes too long says nothing of the endpoint.
+  if (episode.stop != StopReason::TimeLimit) faults_in_a_row_ = fault ? faults_in_a_row_ + 1 : 0;
   if (fault && item.tries_left > 0 && is_worth_another_try(episode) && !stop_.load()) {
     // This worker goes on, so somebody is there to take it up.
     pending_.push_back({.slot = item.slot, .attempt = item.attempt + 1, .tries_left = item.tries_left - 1, .faulted = true});

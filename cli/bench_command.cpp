@@ -271,7 +271,7 @@ void add_bench_command(CLI::App& app, Context& context) {
                       "Further tries of an episode that ended in an infrastructure fault; one that was refused, or ran out of time or context, is left to the next time")
       ->type_name("N")
       ->capture_default_str();
-  command->add_option("--abort-after-faults", o.abort_after_faults, "So many faulty episodes in a row end the run")->type_name("N")->capture_default_str();
+  command->add_option("--abort-after-faults", o.abort_after_faults, "So many faulty episodes in a row end the run; those that ran out of time do not count")->type_name("N")->capture_default_str();
   command->add_option("--store-retry-seconds", o.store_retry_seconds, "Seconds that a full disk or a locked store is waited for")->type_name("SECONDS")->capture_default_str();
   command->add_flag("--json", o.json, "The accounts of the run as one JSON object on stdout");
   command->add_flag("--ack", o.acknowledge, "One line {\"stored\": {run, task_id, sample, attempt, stop, value}} on stdout for each episode, once it is stored durably");
