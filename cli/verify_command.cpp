@@ -41,7 +41,6 @@ void verify_batch(const VerifyOptions& options, Context& context) {
   GroundTruthJudge judge(options.specs);
   std::string line;
   while (!context.cancel.load() && std::getline(std::cin, line)) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const Json verdict = judge.judge_line(line);
     if (verdict.contains("error")) context.exit_code = 1;
     write_json_line(verdict);
