@@ -160,6 +160,16 @@ TEST_CASE("sparse prefill with FP8 queries takes V3.2's 128 heads and 2,048 posi
   check(other, Device(other).run(), quantised_reference(other));
 }
 
+TEST_CASE("sparse prefill with FP8 queries is right where every block has several items, of different lengths") {
+  if (skip_without_hopper()) return;
+  // 340 rows: more items than a device has multiprocessors, with lists of 1 to 5 blocks of positions, some of them empty.
+  for (const auto lists : {Lists::Full, Lists::Packed, Lists::Holes}) {
+    CAPTURE(static_cast<int>(lists));
+    const auto problem = make_problem(6, 64, 270, lists, {{0, 140}, {60, 100}, {250, 100}});
+    check(problem, Device(problem).run(), quantised_reference(problem));
+  }
+}
+
 TEST_CASE("sparse prefill with FP8 queries reads all of e4m3, with any finite scale") {
   if (skip_without_hopper()) return;
   for (const float scale : {0.25f, 0x1p-18f, 1.5f, 3.0e4f}) {
