@@ -91,6 +91,19 @@ TEST_CASE("a reply that is cut at such a length was cut by the context") {
   CHECK(ask(endpoint).finish == FinishReason::ContextFull);
 }
 
+TEST_CASE("a reply that is cut at a length that was a guess says nothing of the agent") {
+  const ScriptedEndpoint endpoint({refusal(dump_json(Json{{"error", {{"message", "no room in the context window"}}}})),
+                                   {.pieces = {R"({"choices":[{"message":{"content":"Hel"},"finish_reason":"length"}]})"}}});
+  try {
+    ask(endpoint);
+    FAIL("a cut reply was taken");
+  } catch (const ModelFault& fault) {
+    CHECK(fault.fault() == FaultClass::Rejected);
+    CHECK(std::string(fault.what()).find("one of 2048 tokens was cut") != std::string::npos);
+  }
+  CHECK(asked(endpoint) == std::vector<int>{4096, 2048});
+}
+
 TEST_CASE("a length that the user names in the body is not changed") {
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {
     const ScriptedEndpoint endpoint({refusal(kTooLarge), {.pieces = {kPlain}}});

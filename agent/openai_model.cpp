@@ -41,6 +41,7 @@ struct Asking {
   ReplyForm form;
   int max_tokens;
   bool shortened = false;  ///< to what the context leaves
+  bool guessed = false;    ///< by halves, since the endpoint did not say what that is
 };
 
 /// No text, no call, no token: some servers and proxies answer so when they have lost the request. A reply that was cut is something.
@@ -250,6 +251,8 @@ class OpenAiModel::Impl {
       if (failure == nullptr || failure->fault != FaultClass::ContextLength || shorter == kMostShorterRequests || names_length(options_.extra_body)) return outcome;
       const auto fewer = fewer_tokens(failure->context_refusal, asking.max_tokens);
       if (!fewer || call.cancel.load()) return outcome;
+      const ContextRefusal refusal = read_context_refusal(failure->context_refusal);
+      asking.guessed = !refusal.context || !refusal.prompt || *refusal.context - *refusal.prompt != *fewer;
       asking.max_tokens = *fewer;
       asking.shortened = true;
     }
@@ -271,7 +274,12 @@ class OpenAiModel::Impl {
       if (is_empty(read.reply)) {
         return Failure{.message = where + ": the reply is empty: no text, no call, 0 completion tokens, finish_reason \"stop\" or none; accepted: a reply", .retry = true};
       }
-      if (asking.shortened && read.reply.finish == FinishReason::Length) read.reply.finish = FinishReason::ContextFull;
+      const bool cut = asking.shortened && read.reply.finish == FinishReason::Length;
+      if (cut && asking.guessed) {
+        return Failure{FaultClass::Rejected, fmt::format("{}: the context had no room for a longer reply, the endpoint does not say for how long a one, and one of {} tokens was cut; "
+                                                         "accepted: a smaller --max-tokens, or a server that says what fits", where, asking.max_tokens)};
+      }
+      if (cut) read.reply.finish = FinishReason::ContextFull;
       return std::move(read.reply);
     } catch (const Error& error) {
       return Failure{FaultClass::Protocol, fmt::format("{}: {}; found {}; accepted: a chat completion in JSON", where,
