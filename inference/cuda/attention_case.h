@@ -37,18 +37,22 @@ struct AttentionResult {
   bool same_as(const AttentionResult& other) const { return same_bits(out, other.out) && same_bits(lse, other.lse); }
 };
 
-inline AttentionResult attention_reference(const AttentionProblem& problem) {
-  AttentionResult result{.out = poisoned<Bf16>(static_cast<std::size_t>(problem.batch.tokens()) * problem.out_row()), .lse = poisoned<float>(static_cast<std::size_t>(problem.batch.tokens() * problem.heads))};
-  auto args = problem.args();
-  // The reference knows no packed lists: what is not looked at becomes none.
+/// The references know no packed lists: what is not looked at becomes none.
+inline std::vector<std::int32_t> lists_of_reference(const AttentionProblem& problem) {
   auto chosen = problem.chosen;
-  if (problem.listed && problem.form == ListForm::Packed) {
-    const auto k = static_cast<std::size_t>(problem.k);
-    for (std::size_t i = 0; i < chosen.size(); ++i) {
-      if (i % k > static_cast<std::size_t>(problem.batch.positions[i / k])) chosen[i] = -1;
-    }
-    args.chosen = chosen.data();
+  const auto k = static_cast<std::size_t>(problem.k);
+  for (std::size_t i = 0; problem.listed && problem.form == ListForm::Packed && i < chosen.size(); ++i) {
+    if (i % k > static_cast<std::size_t>(problem.batch.positions[i / k])) chosen[i] = -1;
   }
+  return chosen;
+}
+
+inline AttentionResult attention_reference(const AttentionProblem& problem) {
+  AttentionResult result{.out = poisoned<Bf16>(static_cast<std::size_t>(problem.batch.tokens()) * problem.out_row()),
+                         .lse = poisoned<float>(static_cast<std::size_t>(problem.batch.tokens() * problem.heads))};
+  auto args = problem.args();
+  const auto chosen = lists_of_reference(problem);
+  if (problem.listed) args.chosen = chosen.data();
   args.out = result.out.data();
   args.lse = result.lse.data();
   sparse_attention_ref(args);

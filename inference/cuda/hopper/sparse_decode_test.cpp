@@ -4,73 +4,15 @@
 #include <cstring>
 #include <string>
 
-#include "inference/cuda/attention_case.h"
+#include "inference/cuda/hopper/fp8_attention_case.h"
 
 namespace gauntlet::kernels {
 namespace {
 
-constexpr CacheLayout kLayout = {.format = CacheFormat::Fp8, .latent = 512, .rope = 64};
 constexpr std::size_t kLatent = 512, kWidth = 576;
 
-enum class Lists {
-  Dense,   ///< none given
-  Full,    ///< as many as there are, in random order, then -1
-  Packed,  ///< the same, with entries after them that must not be looked at
-  Holes    ///< a third of the entries name no position of the token's past; some tokens have none at all
-};
-
-struct Problem : AttentionProblem {
-  Lists lists = Lists::Dense;
-
-  void set_lists(Lists kind) {
-    lists = kind;
-    listed = kind != Lists::Dense;
-    form = kind == Lists::Packed ? ListForm::Packed : ListForm::Any;
-  }
-};
-
-std::vector<std::int32_t> make_list(Rng& rng, const Problem& problem, std::size_t token) {
-  const std::int32_t own = problem.batch.positions[token];
-  std::vector<std::int32_t> all(static_cast<std::size_t>(own) + 1);
-  std::iota(all.begin(), all.end(), 0);
-  rng.shuffle(all);
-  all.resize(static_cast<std::size_t>(problem.k), problem.lists == Lists::Packed ? 0 : -1);
-  if (problem.lists != Lists::Holes) return all;
-  const std::vector<std::int32_t> none = {-1, -2, own + 1, own + 64, INT32_MAX, INT32_MIN};
-  for (auto& entry : all) {
-    if (token % 7 == 3 || rng.below(3) == 0) entry = rng.pick(none);
-  }
-  return all;
-}
-
-/// Entries of the cache that no token may read are NaN.
-Problem make_problem(std::uint64_t seed, int heads, int k, Lists lists, int part, const std::vector<SequencePart>& parts) {
-  Rng rng(seed), values(seed + 1);
-  Problem out;
-  out.layout = kLayout;
-  out.batch = paged_batch(rng, parts);
-  out.heads = heads;
-  out.k = k;
-  out.part = part;
-  out.scale = 0.25f;
-  out.set_lists(lists);
-  out.queries = random_queries(values, static_cast<std::int64_t>(out.batch.tokens()) * heads, kLayout);
-  std::vector<std::vector<bool>> read(parts.size());
-  for (std::size_t s = 0; s < parts.size(); ++s) read[s].resize(static_cast<std::size_t>(out.batch.lengths[s]), lists == Lists::Dense);
-  for (std::size_t t = 0; t < out.batch.ids.size() && lists != Lists::Dense; ++t) {
-    const auto list = make_list(values, out, t);
-    out.chosen.insert(out.chosen.end(), list.begin(), list.end());
-    const std::size_t looked_at = lists == Lists::Packed ? std::min(list.size(), static_cast<std::size_t>(out.batch.positions[t]) + 1) : list.size();
-    for (std::size_t i = 0; i < looked_at; ++i) {
-      if (list[i] >= 0 && list[i] <= out.batch.positions[t]) read[static_cast<std::size_t>(out.batch.sequences[t])][static_cast<std::size_t>(list[i])] = true;
-    }
-  }
-  out.rows = random_latents(seed + 2, kLayout, out.batch, [&](int s, int p) { return read[static_cast<std::size_t>(s)][static_cast<std::size_t>(p)]; });
-  return out;
-}
-
 struct Device : AttentionDevice {
-  explicit Device(const Problem& problem)
+  explicit Device(const Fp8Problem& problem)
       : AttentionDevice(problem, [](const SparseAttentionArgs& args, CudaStream stream) {
           REQUIRE(sparse_decode_takes(args));
           sparse_decode(args, stream);
@@ -79,7 +21,7 @@ struct Device : AttentionDevice {
 
 // Logits are sums of 576 products of numbers up to 1, added in float32 in steps of 16 that may truncate: off by at most `logit`, as lse may be. Weights go
 // to bf16 for the second product (2^-8 of each, with values up to `largest`), and outputs to bf16 (2^-8 each on either side).
-void check(const Problem& problem, const AttentionResult& found, const AttentionResult& expected, double largest = 1.0) {
+void check(const Fp8Problem& problem, const AttentionResult& found, const AttentionResult& expected, double largest = 1.0) {
   const double logit = 0x1p-23 * 44 * problem.scale * kWidth * 0.34 * largest;
   std::size_t wrong = 0;
   double worst_out = 0, worst_lse = 0;
@@ -105,9 +47,9 @@ const std::vector<SequencePart> kMixed = {{0, 1}, {61, 4}, {128, 1}, {575, 2}};
 
 TEST_CASE("sparse decode is the reference's attention, for any lists, contexts and parts") {
   if (skip_without_hopper()) return;
-  for (const auto lists : {Lists::Dense, Lists::Full, Lists::Packed, Lists::Holes}) {
+  for (const auto lists : {Fp8Lists::Dense, Fp8Lists::Full, Fp8Lists::Packed, Fp8Lists::Holes}) {
     for (const int k : {1, 63, 65, 130, 700}) {
-      if (lists == Lists::Dense && k > 1) continue;
+      if (lists == Fp8Lists::Dense && k > 1) continue;
       auto problem = make_problem(1, 64, k, lists, 64, kMixed);
       const auto expected = attention_reference(problem);
       for (const int part : {64, 192, 512, 4096}) {
@@ -123,13 +65,13 @@ TEST_CASE("sparse decode is the reference's attention, for any lists, contexts a
 
 TEST_CASE("sparse decode takes V3.2's 128 heads and 2,048 positions of more, and 192 heads") {
   if (skip_without_hopper()) return;
-  auto problem = make_problem(2, 128, 2048, Lists::Full, 64, {{2047, 1}, {2600, 1}});
+  auto problem = make_problem(2, 128, 2048, Fp8Lists::Full, 64, {{2047, 1}, {2600, 1}});
   const auto expected = attention_reference(problem);
   for (const int part : {decode_part(2, 128, 2048), 64, 2048}) {
     problem.part = part;
     check(problem, Device(problem).run(), expected);
   }
-  const auto other = make_problem(3, 192, 100, Lists::Holes, 64, kMixed);
+  const auto other = make_problem(3, 192, 100, Fp8Lists::Holes, 64, kMixed);
   check(other, Device(other).run(), attention_reference(other));
 }
 
@@ -137,15 +79,15 @@ TEST_CASE("sparse decode reads all of e4m3 exactly, with any finite scale rounde
   if (skip_without_hopper()) return;
   for (const float scale : {0.25f, 0x1p-18f, 0.3f, 100.7f, 3.0e4f}) {
     CAPTURE(scale);
-    auto problem = make_problem(4, 64, 130, Lists::Full, 512, {{129, 2}});
+    auto problem = make_problem(4, 64, 130, Fp8Lists::Full, 512, {{129, 2}});
     problem.scale = 0.25f / (480.0f * scale);
     constexpr CacheLayout kPlain = {.format = CacheFormat::Bf16, .latent = 512, .rope = 64};
-    Problem plain = problem;
+    Fp8Problem plain = problem;
     plain.layout = kPlain;
     plain.rows.assign(static_cast<std::size_t>(problem.batch.page_count) * kPageTokens * static_cast<std::size_t>(kPlain.row_bytes()), std::byte{0});
     for (int p = 0; p < problem.batch.lengths[0]; ++p) {
       const std::int64_t row = physical_row(problem.batch.view(), 0, p);
-      std::byte* from = problem.rows.data() + row * kLayout.row_bytes();
+      std::byte* from = problem.rows.data() + row * kFp8Layout.row_bytes();
       std::vector<float> latent(kLatent), rope(64, 0.0f);
       for (std::size_t d = 0; d < kLatent; ++d) {
         const float block_scale = d / 128 == 2 ? scale : std::ldexp(scale, -static_cast<int>(d / 128));
@@ -155,7 +97,7 @@ TEST_CASE("sparse decode reads all of e4m3 exactly, with any finite scale rounde
         std::memcpy(from + kLatent + d / 128 * 4, &block_scale, 4);
         latent[d] = round_to_bf16(to_float(Fp8{code}) * round_to_bf16(block_scale));
       }
-      std::fill_n(from + kLayout.rope_offset_bytes(), 128, std::byte{0});
+      std::fill_n(from + kFp8Layout.rope_offset_bytes(), 128, std::byte{0});
       write_latent_row(kPlain, latent, rope, plain.rows.data() + row * kPlain.row_bytes());
     }
     check(problem, Device(problem).run(), attention_reference(plain), 480.0 * scale);
@@ -167,14 +109,14 @@ TEST_CASE("sparse decode keeps small scales beside large ones") {
   // Every other position has scales of 1,000 in the last block, where queries are so negative that its weight is 0. So results are the others' values, whose
   // scale is the smallest that our caches have.
   constexpr float kSmall = 0x1p-22f, kLarge = 1000.0f;
-  auto problem = make_problem(6, 64, 64, Lists::Full, 64, {{63, 1}});
+  auto problem = make_problem(6, 64, 64, Fp8Lists::Full, 64, {{63, 1}});
   problem.scale = 1.0f;
   for (std::size_t i = 0; i < problem.queries.size(); ++i) problem.queries[i] = to_bf16(i % kWidth >= 384 && i % kWidth < kLatent ? -1.0f : 0.0f);
   for (int p = 0; p < 64; ++p) {
-    std::byte* row = problem.rows.data() + physical_row(problem.batch.view(), 0, p) * kLayout.row_bytes();
+    std::byte* row = problem.rows.data() + physical_row(problem.batch.view(), 0, p) * kFp8Layout.row_bytes();
     for (std::size_t d = 0; d < kLatent; ++d) row[d] = static_cast<std::byte>(d < 384 ? (d * 7 + static_cast<std::size_t>(p)) % 0x7f : p % 2 == 0 ? to_fp8(8.0f).bits : 0);
     for (std::size_t block = 0; block < 4; ++block) std::memcpy(row + kLatent + 4 * block, block == 3 ? &kLarge : &kSmall, 4);
-    std::fill_n(row + kLayout.rope_offset_bytes(), 128, std::byte{0});
+    std::fill_n(row + kFp8Layout.rope_offset_bytes(), 128, std::byte{0});
   }
   const auto found = Device(problem).run(), expected = attention_reference(problem);
   for (int head = 0; head < 64; ++head) {
@@ -187,7 +129,7 @@ TEST_CASE("sparse decode keeps small scales beside large ones") {
 TEST_CASE("a token's bits are its own: in a range, alone, with room for longer lists, and by a list that says what none says") {
   if (skip_without_hopper()) return;
   for (const int part : {64, 192, 512}) {
-    for (const auto lists : {Lists::Dense, Lists::Full, Lists::Packed, Lists::Holes}) {
+    for (const auto lists : {Fp8Lists::Dense, Fp8Lists::Full, Fp8Lists::Packed, Fp8Lists::Holes}) {
       CAPTURE(part);
       CAPTURE(static_cast<int>(lists));
       const auto problem = make_problem(5, 128, 700, lists, part, kMixed);
@@ -202,20 +144,20 @@ TEST_CASE("a token's bits are its own: in a range, alone, with room for longer l
       for (int t = 0; t < problem.batch.tokens(); ++t) {
         CAPTURE(t);
         const auto token = static_cast<std::size_t>(t);
-        const auto alone = device.run(t, 1, lists == Lists::Dense ? problem.batch.positions[token] + 1 : problem.longest());
+        const auto alone = device.run(t, 1, lists == Fp8Lists::Dense ? problem.batch.positions[token] + 1 : problem.longest());
         CHECK(same_bits(rows_of(alone.out, problem.out_row(), token, 1), rows_of(whole.out, problem.out_row(), token, 1)));
         CHECK(same_bits(alone.lse, rows_of(whole.lse, 128, token, 1)));
       }
-      if (lists != Lists::Dense) continue;
-      Problem listed = problem;
-      listed.set_lists(Lists::Packed);
+      if (lists != Fp8Lists::Dense) continue;
+      Fp8Problem listed = problem;
+      listed.set_lists(Fp8Lists::Packed);
       listed.k = problem.longest() + 3;
       listed.chosen.clear();
       for (int t = 0; t < problem.batch.tokens(); ++t) {
         for (int i = 0; i < listed.k; ++i) listed.chosen.push_back(i);
       }
       CHECK(Device(listed).run().same_as(whole));
-      listed.set_lists(Lists::Full);
+      listed.set_lists(Fp8Lists::Full);
       CHECK(Device(listed).run().same_as(whole));
     }
   }
@@ -224,7 +166,7 @@ TEST_CASE("a token's bits are its own: in a range, alone, with room for longer l
 TEST_CASE("sparse decode gives a token the same bits alone and among more than the device has multiprocessors for, for any number of parts") {
   if (skip_without_hopper()) return;
   for (const int part : {64, 128, 256, 384, 512}) {  // of 700: from 11 parts to 2
-    for (const auto lists : {Lists::Full, Lists::Holes}) {
+    for (const auto lists : {Fp8Lists::Full, Fp8Lists::Holes}) {
       CAPTURE(part);
       CAPTURE(static_cast<int>(lists));
       const auto problem = make_problem(8, 192, 700, lists, part, std::vector<SequencePart>(20, {.start = 690, .count = 5}));
@@ -245,7 +187,7 @@ TEST_CASE("sparse decode gives a token the same bits alone and among more than t
 TEST_CASE("sparse decode gives the same bits on every run, on any pages, and without an lse") {
   if (skip_without_hopper()) return;
   for (const int part : {256, 2048}) {
-    const auto problem = make_problem(6, 128, 700, Lists::Full, part, std::vector<SequencePart>(40, {.start = 800, .count = 4}));
+    const auto problem = make_problem(6, 128, 700, Fp8Lists::Full, part, std::vector<SequencePart>(40, {.start = 800, .count = 4}));
     const Device device(problem);
     const auto first = device.run();
     for (int i = 0; i < 20; ++i) REQUIRE(device.run().same_as(first));
@@ -261,11 +203,11 @@ TEST_CASE("sparse decode takes more rows than a grid's second dimension has bloc
   Rng rng(7);
   const PagedBatch batch = paged_batch(rng, {{.start = 0, .count = kRows}});
   std::vector<std::int32_t> chosen;
-  std::vector<std::byte> rows(static_cast<std::size_t>(batch.page_count) * kPageTokens * static_cast<std::size_t>(kLayout.row_bytes()));
+  std::vector<std::byte> rows(static_cast<std::size_t>(batch.page_count) * kPageTokens * static_cast<std::size_t>(kFp8Layout.row_bytes()));
   for (int t = 0; t < kRows; ++t) {
     for (int i = 0; i < kList; ++i) chosen.push_back(std::max(0, t - i));
-    std::byte* row = rows.data() + physical_row(batch.view(), 0, t) * kLayout.row_bytes();
-    write_latent_row(kLayout, std::vector<float>(kLatent, static_cast<float>(t % 7)), std::vector<float>(64, 1.0f), row);
+    std::byte* row = rows.data() + physical_row(batch.view(), 0, t) * kFp8Layout.row_bytes();
+    write_latent_row(kFp8Layout, std::vector<float>(kLatent, static_cast<float>(t % 7)), std::vector<float>(64, 1.0f), row);
   }
   const DeviceBatch device_batch(batch);
   const OnDevice<std::int32_t> device_chosen(chosen);
@@ -274,7 +216,7 @@ TEST_CASE("sparse decode takes more rows than a grid's second dimension has bloc
   cuda_check(cudaMemset(queries.data(), 0, queries.size_bytes()));  // logits of 0: outputs are means
   cuda_check(cudaMemset(out.data(), 0xff, out.size_bytes()));
   const auto lse = poisoned_on_device<float>(std::size_t{kRows} * kHeads);
-  SparseAttentionArgs args{.batch = device_batch.view(), .layout = kLayout, .heads = kHeads, .longest = kList, .queries = queries.data(), .chosen = device_chosen.data(),
+  SparseAttentionArgs args{.batch = device_batch.view(), .layout = kFp8Layout, .heads = kHeads, .longest = kList, .queries = queries.data(), .chosen = device_chosen.data(),
                            .k = kList, .latent_rows = device_rows.data(), .out = out.data(), .lse = lse.data()};
   const Stream stream;
   sparse_decode(args, stream.get());
@@ -296,7 +238,7 @@ TEST_CASE("sparse decode takes more rows than a grid's second dimension has bloc
 
 TEST_CASE("sparse decode says what it takes, and parts of a length that fits") {
   SparseAttentionArgs args;
-  args.layout = kLayout;
+  args.layout = kFp8Layout;
   args.heads = 128;
   CHECK(sparse_decode_takes(args));
   args.heads = 96;

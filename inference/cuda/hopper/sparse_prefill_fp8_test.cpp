@@ -4,74 +4,17 @@
 #include <cstring>
 #include <limits>
 
-#include "inference/cuda/attention_case.h"
+#include "inference/cuda/hopper/fp8_attention_case.h"
 #include "inference/cuda/hopper/quantize_queries.h"
 
 namespace gauntlet::kernels {
 namespace {
 
-constexpr CacheLayout kLayout = {.format = CacheFormat::Fp8, .latent = 512, .rope = 64};
+constexpr int kOnePart = 1 << 20;  // longer than any list
 constexpr std::size_t kLatent = 512, kRotary = 64, kWidth = 576;
 
-enum class Lists {
-  Dense,   ///< none given
-  Full,    ///< as many as there are, in random order, then -1
-  Packed,  ///< the same, with entries after them that must not be looked at
-  Holes    ///< a third of the entries name no position of the token's past; some tokens have none at all
-};
-
-struct Problem : AttentionProblem {
-  Lists lists = Lists::Dense;
-
-  void set_lists(Lists kind) {
-    lists = kind;
-    listed = kind != Lists::Dense;
-    form = kind == Lists::Packed ? ListForm::Packed : ListForm::Any;
-  }
-};
-
-std::vector<std::int32_t> make_list(Rng& rng, const Problem& problem, std::size_t token) {
-  const std::int32_t own = problem.batch.positions[token];
-  std::vector<std::int32_t> all(static_cast<std::size_t>(own) + 1);
-  std::iota(all.begin(), all.end(), 0);
-  rng.shuffle(all);
-  all.resize(static_cast<std::size_t>(problem.k), problem.lists == Lists::Packed ? 0 : -1);
-  if (problem.lists != Lists::Holes) return all;
-  const std::vector<std::int32_t> none = {-1, -2, own + 1, own + 64, INT32_MAX, INT32_MIN};
-  for (auto& entry : all) {
-    if (token % 7 == 3 || rng.below(3) == 0) entry = rng.pick(none);
-  }
-  return all;
-}
-
-/// Entries of the cache that no token may read are NaN.
-Problem make_problem(std::uint64_t seed, int heads, int k, Lists lists, const std::vector<SequencePart>& parts) {
-  Rng rng(seed), values(seed + 1);
-  Problem out;
-  out.layout = kLayout;
-  out.batch = paged_batch(rng, parts);
-  out.heads = heads;
-  out.k = k;
-  out.part = 1 << 20;
-  out.scale = 0.25f;
-  out.set_lists(lists);
-  out.queries = random_queries(values, static_cast<std::int64_t>(out.batch.tokens()) * heads, kLayout);
-  std::vector<std::vector<bool>> read(parts.size());
-  for (std::size_t s = 0; s < parts.size(); ++s) read[s].resize(static_cast<std::size_t>(out.batch.lengths[s]), lists == Lists::Dense);
-  for (std::size_t t = 0; t < out.batch.ids.size() && lists != Lists::Dense; ++t) {
-    const auto list = make_list(values, out, t);
-    out.chosen.insert(out.chosen.end(), list.begin(), list.end());
-    const std::size_t looked_at = lists == Lists::Packed ? std::min(list.size(), static_cast<std::size_t>(out.batch.positions[t]) + 1) : list.size();
-    for (std::size_t i = 0; i < looked_at; ++i) {
-      if (list[i] >= 0 && list[i] <= out.batch.positions[t]) read[static_cast<std::size_t>(out.batch.sequences[t])][static_cast<std::size_t>(list[i])] = true;
-    }
-  }
-  out.rows = random_latents(seed + 2, kLayout, out.batch, [&](int s, int p) { return read[static_cast<std::size_t>(s)][static_cast<std::size_t>(p)]; });
-  return out;
-}
-
 /// The reference for a problem's queries after quantisation.
-AttentionResult quantised_reference(const Problem& problem) {
+AttentionResult quantised_reference(const Fp8Problem& problem) {
   const auto heads = static_cast<std::size_t>(problem.batch.tokens() * problem.heads);
   std::vector<std::uint8_t> queries(heads * kLatent);
   std::vector<Bf16> rotary(heads * kRotary);
@@ -80,12 +23,7 @@ AttentionResult quantised_reference(const Problem& problem) {
       {.heads = static_cast<int>(heads), .queries = problem.queries.data(), .queries_fp8 = queries.data(), .query_rotary = rotary.data(), .query_scales = scales.data()});
   AttentionResult result{.out = poisoned<Bf16>(static_cast<std::size_t>(problem.batch.tokens()) * problem.out_row()), .lse = poisoned<float>(heads)};
   auto args = problem.args();
-  // The reference knows no packed lists: what is not looked at becomes none.
-  auto chosen = problem.chosen;
-  const auto k = static_cast<std::size_t>(problem.k);
-  for (std::size_t i = 0; problem.form == ListForm::Packed && i < chosen.size(); ++i) {
-    if (i % k > static_cast<std::size_t>(problem.batch.positions[i / k])) chosen[i] = -1;
-  }
+  const auto chosen = lists_of_reference(problem);
   if (problem.listed) args.chosen = chosen.data();
   args.out = result.out.data();
   args.lse = result.lse.data();
@@ -95,7 +33,7 @@ AttentionResult quantised_reference(const Problem& problem) {
 
 /// Quantises and attends.
 struct Device : AttentionDevice {
-  explicit Device(const Problem& problem)
+  explicit Device(const Fp8Problem& problem)
       : AttentionDevice(problem, [](const SparseAttentionArgs& args, CudaStream stream) {
           const auto heads = static_cast<std::size_t>(args.batch.tokens) * static_cast<std::size_t>(args.heads);
           const DeviceBuffer<std::uint8_t> queries(heads * kLatent);
@@ -115,7 +53,7 @@ struct Device : AttentionDevice {
 // them. Products are of numbers up to 1 and have variance 1/9, so sums of 32 to 128 have standard deviations of 1.9 to 3.8: units are about those of 4, 2^-13 · 4,
 // and there are uniform errors of 33 · 16 terms. `logit` is six standard deviations of their sum; lse may be off by as much. Weights go to bf16 for the second
 // product (2^-8 of each, with values up to `largest`), and outputs to bf16 (2^-8 each on either side).
-void check(const Problem& problem, const AttentionResult& found, const AttentionResult& expected, double largest = 1.0) {
+void check(const Fp8Problem& problem, const AttentionResult& found, const AttentionResult& expected, double largest = 1.0) {
   const double logit = 6.0 * 0x1p-13 * 4 / std::sqrt(3.0) * std::sqrt(33.0 * 16) * problem.scale * largest;
   std::size_t wrong = 0;
   double worst_out = 0, worst_lse = 0;
@@ -141,12 +79,12 @@ const std::vector<SequencePart> kMixed = {{0, 1}, {61, 4}, {128, 1}, {575, 2}};
 
 TEST_CASE("sparse prefill with FP8 queries is the reference's attention with them, for any lists and contexts") {
   if (skip_without_hopper()) return;
-  for (const auto lists : {Lists::Dense, Lists::Full, Lists::Packed, Lists::Holes}) {
+  for (const auto lists : {Fp8Lists::Dense, Fp8Lists::Full, Fp8Lists::Packed, Fp8Lists::Holes}) {
     for (const int k : {1, 63, 65, 130, 700}) {
-      if (lists == Lists::Dense && k > 1) continue;
+      if (lists == Fp8Lists::Dense && k > 1) continue;
       CAPTURE(static_cast<int>(lists));
       CAPTURE(k);
-      const auto problem = make_problem(1, 64, k, lists, kMixed);
+      const auto problem = make_problem(1, 64, k, lists, kOnePart, kMixed);
       check(problem, Device(problem).run(), quantised_reference(problem));
     }
   }
@@ -154,18 +92,18 @@ TEST_CASE("sparse prefill with FP8 queries is the reference's attention with the
 
 TEST_CASE("sparse prefill with FP8 queries takes V3.2's 128 heads and 2,048 positions of more, and 192 heads") {
   if (skip_without_hopper()) return;
-  const auto problem = make_problem(2, 128, 2048, Lists::Full, {{2047, 1}, {2600, 1}});
+  const auto problem = make_problem(2, 128, 2048, Fp8Lists::Full, kOnePart, {{2047, 1}, {2600, 1}});
   check(problem, Device(problem).run(), quantised_reference(problem));
-  const auto other = make_problem(3, 192, 100, Lists::Holes, kMixed);
+  const auto other = make_problem(3, 192, 100, Fp8Lists::Holes, kOnePart, kMixed);
   check(other, Device(other).run(), quantised_reference(other));
 }
 
 TEST_CASE("sparse prefill with FP8 queries is right where every block has several items, of different lengths") {
   if (skip_without_hopper()) return;
   // 340 rows: more items than a device has multiprocessors, with lists of 1 to 5 blocks of positions, some of them empty.
-  for (const auto lists : {Lists::Full, Lists::Packed, Lists::Holes}) {
+  for (const auto lists : {Fp8Lists::Full, Fp8Lists::Packed, Fp8Lists::Holes}) {
     CAPTURE(static_cast<int>(lists));
-    const auto problem = make_problem(6, 64, 270, lists, {{0, 140}, {60, 100}, {250, 100}});
+    const auto problem = make_problem(6, 64, 270, lists, kOnePart, {{0, 140}, {60, 100}, {250, 100}});
     check(problem, Device(problem).run(), quantised_reference(problem));
   }
 }
@@ -174,11 +112,11 @@ TEST_CASE("sparse prefill with FP8 queries reads all of e4m3, with any finite sc
   if (skip_without_hopper()) return;
   for (const float scale : {0.25f, 0x1p-18f, 1.5f, 3.0e4f}) {
     CAPTURE(scale);
-    auto problem = make_problem(4, 64, 130, Lists::Full, {{129, 2}});
+    auto problem = make_problem(4, 64, 130, Fp8Lists::Full, kOnePart, {{129, 2}});
     const float held = round_to_bf16(scale);
     problem.scale = 0.25f / (480.0f * held);
     for (int p = 0; p < problem.batch.lengths[0]; ++p) {
-      std::byte* row = problem.rows.data() + physical_row(problem.batch.view(), 0, p) * kLayout.row_bytes();
+      std::byte* row = problem.rows.data() + physical_row(problem.batch.view(), 0, p) * kFp8Layout.row_bytes();
       for (std::size_t d = 0; d < kLatent; ++d) {
         const auto code = static_cast<std::uint8_t>(d * 7 + static_cast<std::size_t>(p));
         row[d] = static_cast<std::byte>((code & 0x7fU) == 0x7fU ? 0 : code);  // not a number
@@ -187,7 +125,7 @@ TEST_CASE("sparse prefill with FP8 queries reads all of e4m3, with any finite sc
         const float block_scale = block == 2 ? held : std::ldexp(held, -block);
         std::memcpy(row + kLatent + 4 * block, &block_scale, 4);
       }
-      std::fill_n(row + kLayout.rope_offset_bytes(), 128, std::byte{0});
+      std::fill_n(row + kFp8Layout.rope_offset_bytes(), 128, std::byte{0});
     }
     check(problem, Device(problem).run(), quantised_reference(problem), 480.0 * held);
   }
@@ -195,7 +133,7 @@ TEST_CASE("sparse prefill with FP8 queries reads all of e4m3, with any finite sc
 
 TEST_CASE("a head that is not finite is NaN alone, heads of zeros weigh all positions alike") {
   if (skip_without_hopper()) return;
-  auto problem = make_problem(8, 64, 130, Lists::Holes, {{100, 5}});
+  auto problem = make_problem(8, 64, 130, Fp8Lists::Holes, kOnePart, {{100, 5}});
   const auto at = [&](std::size_t token, std::size_t head) { return problem.queries.begin() + static_cast<std::ptrdiff_t>((token * 64 + head) * kWidth); };
   const auto before = Device(problem).run();
   at(0, 3)[17] = to_bf16(std::numeric_limits<float>::quiet_NaN());
@@ -221,9 +159,9 @@ TEST_CASE("a head that is not finite is NaN alone, heads of zeros weigh all posi
 
 TEST_CASE("a token's bits are its own: in a range, alone, with room for longer lists, and by a list that says what none says") {
   if (skip_without_hopper()) return;
-  for (const auto lists : {Lists::Dense, Lists::Full, Lists::Packed, Lists::Holes}) {
+  for (const auto lists : {Fp8Lists::Dense, Fp8Lists::Full, Fp8Lists::Packed, Fp8Lists::Holes}) {
     CAPTURE(static_cast<int>(lists));
-    const auto problem = make_problem(5, 128, 700, lists, kMixed);
+    const auto problem = make_problem(5, 128, 700, lists, kOnePart, kMixed);
     const Device device(problem);
     const auto whole = device.run(0, problem.batch.tokens(), problem.longest() + 1000);
     CHECK(device.run().same_as(whole));
@@ -235,20 +173,20 @@ TEST_CASE("a token's bits are its own: in a range, alone, with room for longer l
     for (int t = 0; t < problem.batch.tokens(); ++t) {
       CAPTURE(t);
       const auto token = static_cast<std::size_t>(t);
-      const auto alone = device.run(t, 1, lists == Lists::Dense ? problem.batch.positions[token] + 1 : problem.longest());
+      const auto alone = device.run(t, 1, lists == Fp8Lists::Dense ? problem.batch.positions[token] + 1 : problem.longest());
       CHECK(same_bits(rows_of(alone.out, problem.out_row(), token, 1), rows_of(whole.out, problem.out_row(), token, 1)));
       CHECK(same_bits(alone.lse, rows_of(whole.lse, 128, token, 1)));
     }
-    if (lists != Lists::Dense) continue;
-    Problem listed = problem;
-    listed.set_lists(Lists::Packed);
+    if (lists != Fp8Lists::Dense) continue;
+    Fp8Problem listed = problem;
+    listed.set_lists(Fp8Lists::Packed);
     listed.k = problem.longest() + 3;
     listed.chosen.clear();
     for (int t = 0; t < problem.batch.tokens(); ++t) {
       for (int i = 0; i < listed.k; ++i) listed.chosen.push_back(i);
     }
     CHECK(Device(listed).run().same_as(whole));
-    listed.set_lists(Lists::Full);
+    listed.set_lists(Fp8Lists::Full);
     CHECK(Device(listed).run().same_as(whole));
   }
 }
@@ -256,7 +194,7 @@ TEST_CASE("a token's bits are its own: in a range, alone, with room for longer l
 TEST_CASE("sparse prefill with FP8 queries gives the same bits on every run, on any pages, and without an lse") {
   if (skip_without_hopper()) return;
   for (const int k : {50, 700}) {  // lists of one block, and longer ones
-    const auto problem = make_problem(6, 128, k, Lists::Full, std::vector<SequencePart>(60, {.start = 800, .count = 4}));
+    const auto problem = make_problem(6, 128, k, Fp8Lists::Full, kOnePart, std::vector<SequencePart>(60, {.start = 800, .count = 4}));
     const Device device(problem);
     const auto first = device.run();
     for (int i = 0; i < 20; ++i) REQUIRE(device.run().same_as(first));
@@ -270,11 +208,11 @@ TEST_CASE("sparse prefill with FP8 queries takes more rows than a grid's second 
   Rng rng(7);
   const PagedBatch batch = paged_batch(rng, {{.start = 0, .count = kRows}});
   std::vector<std::int32_t> chosen;
-  std::vector<std::byte> rows(static_cast<std::size_t>(batch.page_count) * kPageTokens * static_cast<std::size_t>(kLayout.row_bytes()));
+  std::vector<std::byte> rows(static_cast<std::size_t>(batch.page_count) * kPageTokens * static_cast<std::size_t>(kFp8Layout.row_bytes()));
   for (int t = 0; t < kRows; ++t) {
     for (int i = 0; i < kList; ++i) chosen.push_back(std::max(0, t - i));
-    std::byte* row = rows.data() + physical_row(batch.view(), 0, t) * kLayout.row_bytes();
-    write_latent_row(kLayout, std::vector<float>(kLatent, static_cast<float>(t % 7)), std::vector<float>(kRotary, 1.0f), row);
+    std::byte* row = rows.data() + physical_row(batch.view(), 0, t) * kFp8Layout.row_bytes();
+    write_latent_row(kFp8Layout, std::vector<float>(kLatent, static_cast<float>(t % 7)), std::vector<float>(kRotary, 1.0f), row);
   }
   const DeviceBatch device_batch(batch);
   const OnDevice<std::int32_t> device_chosen(chosen);
@@ -286,7 +224,7 @@ TEST_CASE("sparse prefill with FP8 queries takes more rows than a grid's second 
   cuda_check(cudaMemset(out.data(), 0xff, out.size_bytes()));
   const OnDevice<float> scales(std::vector<float>(std::size_t{kRows} * kHeads, 1.0f));
   const auto lse = poisoned_on_device<float>(std::size_t{kRows} * kHeads);
-  const SparseAttentionArgs attention{.batch = device_batch.view(), .layout = kLayout, .heads = kHeads, .longest = kList, .chosen = device_chosen.data(),
+  const SparseAttentionArgs attention{.batch = device_batch.view(), .layout = kFp8Layout, .heads = kHeads, .longest = kList, .chosen = device_chosen.data(),
                                       .k = kList, .latent_rows = device_rows.data(), .out = out.data(), .lse = lse.data()};
   SparsePrefillFp8Args args{.attention = attention, .queries_fp8 = queries.data(), .query_rotary = rotary.data(), .query_scales = scales.data()};
   const Stream stream;
@@ -324,14 +262,14 @@ std::vector<float> normals(Rng& rng, std::size_t count) {
 TEST_CASE("queries in FP8 change results by less than the rounding of e4m3 explains") {
   constexpr double kRounding = 0.0361;
   constexpr int kPositions = 512;
-  auto problem = make_problem(9, 64, 1, Lists::Dense, {{kPositions - 1, 1}, {kPositions - 1, 1}, {kPositions - 1, 1}});
+  auto problem = make_problem(9, 64, 1, Fp8Lists::Dense, kOnePart, {{kPositions - 1, 1}, {kPositions - 1, 1}, {kPositions - 1, 1}});
   problem.scale = 1.0f / std::sqrt(static_cast<float>(kLatent));
   Rng rng(10);
   problem.queries = to_bf16s(normals(rng, problem.queries.size()));
   for (int s = 0; s < 3; ++s) {
     for (int p = 0; p < kPositions; ++p) {
-      std::byte* row = problem.rows.data() + physical_row(problem.batch.view(), s, p) * kLayout.row_bytes();
-      write_latent_row(kLayout, normals(rng, kLatent), normals(rng, kRotary), row);
+      std::byte* row = problem.rows.data() + physical_row(problem.batch.view(), s, p) * kFp8Layout.row_bytes();
+      write_latent_row(kFp8Layout, normals(rng, kLatent), normals(rng, kRotary), row);
     }
   }
   const auto original = attention_reference(problem);
@@ -357,7 +295,7 @@ TEST_CASE("queries in FP8 change results by less than the rounding of e4m3 expla
 
 TEST_CASE("sparse prefill with FP8 queries says what it takes") {
   SparsePrefillFp8Args args{.attention = {}};
-  args.attention.layout = kLayout;
+  args.attention.layout = kFp8Layout;
   args.attention.heads = 128;
   args.attention.longest = 512;
   CHECK(sparse_prefill_fp8_takes(args));
